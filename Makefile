@@ -1,0 +1,46 @@
+# One command each: every target sets up .venv first if it has to. `make help` lists them.
+
+PROFILE ?= smoke
+ONLY ?=
+PORT ?= 8000
+# the first interpreter that runs and is 3.11 or 3.12 (a pyenv shim may be on the PATH and still not run)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help book test lint serve clean lock
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@echo "Options: PROFILE=$(PROFILE) (also: cpu)  ONLY=01_tour  PYTHON=python3.11  PORT=$(PORT)"
+	@echo "INFLUENCE_DATA=folder in the environment names the folder of real image sets."
+
+book: $(VENV)/.installed  ## execute the chapters that changed and render the book into _build/html
+	$(BIN)/python -m influence_lib book --profile '$(PROFILE)' $(if $(ONLY),--only '$(ONLY)')
+
+test: $(VENV)/.installed  ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: $(VENV)/.installed  ## show the rendered book on this machine
+	$(BIN)/python -m http.server --directory _build/html --bind 127.0.0.1 $(PORT)
+
+clean:  ## remove the rendered book and the executed notebooks (results and .venv stay)
+	rm -rf _build book/_executed
+
+lock:  ## regenerate requirements.lock from pyproject.toml (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --extra dev --no-annotate --no-header \
+	  pyproject.toml -o requirements.lock
+
+# --no-deps: the lock is complete, and solo-learn must come without its pins of 2021
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found; name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@

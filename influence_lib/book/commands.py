@@ -1,0 +1,79 @@
+"""``python -m influence_lib book``: execute what changed, render, check."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from influence_lib.book import ledger
+from influence_lib.book.chapters import SMOKE, chapters
+from influence_lib.book.execute import execute
+from influence_lib.book.freshness import refuse_unfit, stale
+from influence_lib.book.layout import Book, BookError
+from influence_lib.book.pages import check_pages
+from influence_lib.book.render import render
+from influence_lib.errors import reject
+from influence_lib.store import repository
+
+__all__ = ["add_commands", "build"]
+
+
+def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool = False) -> None:
+    """Execute the chapters that need it, render the book and check the pages.
+
+    Parameters
+    ----------
+    book : Book
+        Where everything lies.
+    profile : str, default "smoke"
+        Which parameters; see ``profiles/``.
+    only : str, optional
+        Execute this chapter, whether or not it is up to date, and no other; the others must be up to date.
+    force : bool, default False
+        Execute every chapter, up to date or not.
+
+    Raises
+    ------
+    InputError
+        If the profile, the chapter, a parameter file or the ledger is wrong.
+    BookError
+        If a chapter fails, an executed notebook is not fit to be rendered, or the pages are not in order.
+    """
+    every = chapters(book, profile)
+    names = [chapter.name for chapter in every]
+    if only is not None and only not in names:
+        reject("--only", only, names)
+    content = ledger.read(book.root / "book" / "ledger.yml", names)  # before hours of work, not after
+    for chapter in every:
+        if chapter.name == only or (only is None and (force or stale(chapter, book))):
+            _say(f"{chapter.name}: executing with the profile {profile}")
+            execute(chapter, book)
+    refuse_unfit(every, book)
+    (book.executed / "ledger.md").write_text(ledger.page(content), encoding="utf-8")
+    render(every, book)
+    check_pages(book.html)
+    _say(f"The book is in {book.html / 'index.html'}.")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        build(Book(arguments.root), arguments.profile, arguments.only, arguments.force)
+    except BookError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register ``book`` with the command line."""
+    parser = subparsers.add_parser("book", help="execute the notebooks that changed, render and check the book")
+    parser.add_argument("--profile", default=SMOKE, help="parameters to run with: smoke, or a folder in profiles/")
+    parser.add_argument("--only", metavar="CHAPTER", help="execute this chapter alone, such as 01_tour")
+    parser.add_argument("--force", action="store_true", help="execute chapters that are up to date, too")
+    parser.add_argument("--root", type=Path, default=repository(), help=argparse.SUPPRESS)
+    parser.set_defaults(run=_run)

@@ -1,0 +1,171 @@
+"""Execute a chapter with papermill and write it, tidied, with a manifest beside it."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import torch
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+from influence_lib import __version__
+from influence_lib.book.chapters import Chapter
+from influence_lib.book.layout import Book, BookError
+from influence_lib.device import resolve_device
+from influence_lib.store import git_state
+
+__all__ = ["execute", "executed_file", "manifest_file", "tidy"]
+
+CELL_SECONDS = 3600  # papermill has no limit of its own: a cell that hangs would hold the build for ever
+REPORTED = ("torch", "torchvision", "kronfluence", "solo-learn", "kornia", "numpy", "scipy", "matplotlib")
+PROGRESS = re.compile(r"\[\d+:\d\d(:\d\d)?[<,]")  # the clock in a tqdm bar: [00:05<00:10, 3.2it/s]
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def executed_file(book: Book, name: str) -> Path:
+    """Return where the executed notebook of a chapter lies."""
+    return book.executed / f"{name}.ipynb"
+
+
+def manifest_file(book: Book, name: str) -> Path:
+    """Return where the manifest of an executed notebook lies."""
+    return book.executed / f"{name}.manifest.json"
+
+
+def execute(chapter: Chapter, book: Book) -> None:
+    """Run one chapter and write ``book/_executed/<name>.ipynb`` and ``<name>.manifest.json``.
+
+    The kernel is that of the running interpreter, the working directory is the repository. Neither file is
+    touched unless the whole notebook ran.
+
+    Raises
+    ------
+    BookError
+        If a cell raises, exceeds the time limit, or the kernel dies.
+    """
+    started = time.perf_counter()
+    notebook = tidy(_run(chapter, book))
+    manifest = _manifest(chapter, book)
+    notebook.cells.append(_footer(manifest, chapter))
+    text = nbformat.writes(notebook) + "\n"
+    nbformat.validate(notebook)
+    manifest |= {
+        "executed_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    book.executed.mkdir(parents=True, exist_ok=True)
+    # the manifest comes last and names the notebook's checksum: between the two the page counts as stale
+    _replace(executed_file(book, chapter.name), text)
+    _replace(manifest_file(book, chapter.name), json.dumps(manifest, indent=1) + "\n")
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
+
+
+def _run(chapter: Chapter, book: Book) -> NotebookNode:
+    """Return the notebook with its outputs."""
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, whatever the user has installed
+    where = f"notebooks/{chapter.name}.md"
+    try:
+        return papermill.execute_notebook(
+            chapter.notebook,
+            None,
+            parameters=chapter.changed,
+            kernel_name="python3",
+            cwd=book.root,
+            execution_timeout=CELL_SECONDS,
+            coalesce_streams=True,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+        )
+    except PapermillExecutionError as error:
+        if error.ename != "InputError":  # which is one sentence: its traceback would say nothing more
+            sys.stderr.write("\n".join(error.traceback) + "\n")
+        raise BookError(f"{where} failed in cell [{error.exec_count}]: {error.ename}: {error.evalue}") from None
+    except CellTimeoutError:
+        raise BookError(f"{where} failed: a cell took longer than {CELL_SECONDS} seconds.") from None
+    except DeadKernelError:
+        raise BookError(f"{where} failed: its kernel died, perhaps because memory ran out.") from None
+
+
+def tidy(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook without what changes from run to run: clocks, random ids, progress bars.
+
+    The cell that papermill injects is folded, not removed: it says what made the page.
+    """
+    notebook.metadata.pop("papermill", None)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("hide-input")
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in map(_without_progress, cell.outputs) if output is not None]
+    return notebook
+
+
+def _without_progress(output: NotebookNode) -> NotebookNode | None:
+    """Return an output without tqdm's bars, or None where nothing else was in it."""
+    if output.output_type != "stream":
+        return output
+    lines = re.split(r"\r\n|[\r\n]", ANSI.sub("", output.text))
+    kept = [line for line in lines if not PROGRESS.search(line)]
+    if len(kept) < len(lines):  # what surrounded the bars is blank
+        kept = [line for line in kept if line.strip()]
+    text = "\n".join(kept)
+    return NotebookNode(output, text=text) if text.strip() else None
+
+
+def _manifest(chapter: Chapter, book: Book) -> dict[str, Any]:
+    """Return what made the page, without anything that depends on the run's duration."""
+    parameters = chapter.parameters
+    device = resolve_device(parameters.get("device", "auto"))
+    return {
+        "notebook": f"notebooks/{chapter.name}.md",
+        "profile": chapter.profile,
+        "parameters": parameters,
+        "changed": chapter.changed,
+        "source_sha256": chapter.source_hash,
+        "influence_lib": __version__,
+        **git_state(book.root),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in REPORTED},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "seed": parameters.get("seed"),
+        "dataset": parameters.get("dataset"),
+    }
+
+
+def _footer(manifest: dict[str, Any], chapter: Chapter) -> NotebookNode:
+    """Return the last cell of a page, which says what made it."""
+    commit = "not under version control"
+    if manifest["commit"]:
+        commit = f"`{manifest['commit'][:12]}`" + (" with uncommitted changes" if manifest["dirty"] else "")
+    changed = ", ".join(f"`{name} = {value!r}`" for name, value in manifest["changed"].items())
+    lines = {
+        "Source": f"`{manifest['notebook']}`",
+        "Profile": f"`{manifest['profile']}`",
+        "Parameters that differ from the notebook's defaults": changed or "none",
+        "Data": f"`{manifest['dataset']}`" if manifest["dataset"] is not None else None,
+        "Device": manifest["device"],
+        "Commit": f"{commit}, influence_lib {manifest['influence_lib']}",
+        "Versions": ", ".join(f"{name} {number}" for name, number in manifest["versions"].items()),
+    }
+    items = "\n".join(f"- {label}: {value}" for label, value in lines.items() if value is not None)
+    source = f"```{{admonition}} What made this page\n:class: note what-made-this-page\n\n{items}\n```"
+    cell = nbformat.v4.new_markdown_cell(source)
+    cell.id = f"cell-{len(chapter.notebook.cells):03d}-footer"
+    return cell

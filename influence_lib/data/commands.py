@@ -1,0 +1,40 @@
+"""The commands ``data list`` and ``data get``."""
+
+import argparse
+import sys
+
+from influence_lib.data.catalogue import PUBLISHED
+from influence_lib.data.hub import download
+from influence_lib.data.loading import available, data_root
+
+__all__ = ["add_commands"]
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register ``data list`` and ``data get NAME``."""
+    data = subparsers.add_parser("data", help="list and download image sets")
+    commands = data.add_subparsers(dest="data_command", required=True)
+    listing = commands.add_parser("list", help="say which image sets are present and where")
+    listing.set_defaults(run=_list)
+    getting = commands.add_parser("get", help="download an image set from the Hugging Face hub")
+    getting.add_argument("name", choices=list(PUBLISHED))
+    getting.set_defaults(run=_get)
+    for command in (listing, getting):
+        command.add_argument(
+            "--root", help="folder of the image sets (default: INFLUENCE_DATA, else ~/.cache/influence-ssl)"
+        )
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    """Print one line for each split of each set."""
+    sets = available(arguments.root)
+    lines = [("set", "split", "images", "where")]
+    lines += [(name, split, f"{images:,}", where) for name, split, images, where in sets.to_numpy().tolist()]
+    sys.stdout.write(f"folder of image sets: {data_root(arguments.root)}\n")
+    for name, split, images, where in lines:
+        sys.stdout.write(f"{name:<11} {split:<6} {images:>7}  {where}\n")
+
+
+def _get(arguments: argparse.Namespace) -> None:
+    """Download one set and say where it is."""
+    sys.stdout.write(f"{arguments.name} is in {download(arguments.name, arguments.root)}\n")

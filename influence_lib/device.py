@@ -1,0 +1,63 @@
+"""Which device to compute on, and in which precision."""
+
+import torch
+
+from influence_lib.errors import InputError, reject
+
+__all__ = ["autocast_dtype", "resolve_device"]
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Return the device that a name stands for.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes a CUDA device where there is one, then Apple's MPS, then the CPU. Anything else is
+        a torch device such as ``"cpu"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    InputError
+        If the name is no torch device, or the device is not there.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        reject("device", device, "'auto' or a torch device such as 'cpu' or 'cuda'")
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device is {str(device)!r}, but this machine has no CUDA device: use 'auto' or 'cpu'.")
+    return resolved
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the autocast dtype for a precision, or None for plain float32.
+
+    Parameters
+    ----------
+    precision : {"auto", "fp32", "bf16", "fp16"}
+        ``"auto"`` is bfloat16 where the hardware multiplies it natively, else float16 on a GPU and float32
+        on a CPU: emulated bfloat16 on an older CPU is many times slower than float32.
+    device : torch.device
+        Where the computation runs.
+
+    Raises
+    ------
+    InputError
+        If the precision is unknown.
+    """
+    if precision == "auto":
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        if device.type == "cpu":
+            return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16", False) else None
+        return None
+    if precision not in PRECISIONS:
+        reject("precision", precision, ["auto", *PRECISIONS])
+    return PRECISIONS[precision]

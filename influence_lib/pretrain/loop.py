@@ -1,0 +1,293 @@
+"""One training loop for every method."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from influence_lib.data import ImageSet
+from influence_lib.device import autocast_dtype, resolve_device
+from influence_lib.errors import InputError, reject
+from influence_lib.pretrain.augment import AugmentationSettings
+from influence_lib.pretrain.checkpoints import TrainingState, encoder_from_state, load_state, save_state
+from influence_lib.pretrain.encoders import Encoder, build_encoder
+from influence_lib.pretrain.methods import METHODS
+from influence_lib.pretrain.patchconv import use_patch_convolutions
+from influence_lib.pretrain.solo import LARSWrapper
+from influence_lib.pretrain.views import RunViews, TwoViews, view_threads
+
+__all__ = ["pretrain", "pretrain_settings"]
+
+LARS_ETA = 0.02
+MOMENTUM = 0.9
+WARMUP_EPOCHS = 10
+WARMUP_START_LR = 0.003
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+
+def pretrain_settings(
+    images: ImageSet,
+    method: str = "simclr",
+    width: int = 64,
+    epochs: int = 1000,
+    batch_size: int = 256,
+    seed: int = 0,
+    stem_padding: int = 1,
+    precision: str = "auto",
+    device: str | torch.device = "auto",
+    augmentation: AugmentationSettings | None = None,
+    **hyper: float,
+) -> dict[str, Any]:
+    """Return the validated settings of a training run as JSON-able values; the parameters are `pretrain`'s.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed; the sentence names the parameter.
+    """
+    if method not in METHODS:
+        reject("method", method, list(METHODS))
+    for name, value in {"width": width, "epochs": epochs}.items():
+        if not isinstance(value, int) or value < 1:
+            reject(name, value, "a positive integer")
+    if not 2 <= batch_size <= len(images):
+        reject("batch_size", batch_size, f"between 2 and the number of images, {len(images)}")
+    if method == "supervised" and bool((images.labels < 0).any()):
+        reject("method", method, "'simclr' for images without labels")
+    defaults = METHODS[method].DEFAULTS
+    if unknown := set(hyper) - set(defaults):
+        reject("hyper-parameter", sorted(unknown)[0], list(defaults))
+    for name, chosen in hyper.items():
+        if not chosen > 0 and name != "weight_decay":
+            reject(name, chosen, "positive")
+    dtype = autocast_dtype(precision, resolve_device(device))
+    return {
+        "method": method,
+        "width": width,
+        "stem_padding": stem_padding,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        "precision": "fp32" if dtype is None else str(dtype).removeprefix("torch."),
+        "augmentation": (augmentation or AugmentationSettings()).describe(),
+        "hyper": {**defaults, **hyper},
+        "data": images.describe(),
+    }
+
+
+def pretrain(
+    images: ImageSet,
+    method: str = "simclr",
+    width: int = 64,
+    epochs: int = 1000,
+    batch_size: int = 256,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    checkpoint: str | Path | None = None,
+    stem_padding: int = 1,
+    precision: str = "auto",
+    augmentation: AugmentationSettings | None = None,
+    progress: bool = True,
+    **hyper: float,
+) -> Encoder:
+    """Train an encoder.
+
+    SGD with LARS, a linear warm-up and a cosine decay of the learning rate, which scales with the batch size
+    as ``lr * batch_size / 256`` (solo-learn's rule). Everything random is drawn from `seed` and the epoch, so
+    a run that is interrupted and resumed ends with the same weights, bit for bit on a CPU, as one that was not.
+
+    Parameters
+    ----------
+    images : ImageSet
+        The training images; the last batch of an epoch is dropped when it is not full.
+    method : {"simclr", "supervised"}
+        What is optimised.
+    width : int
+        Channels of the encoder's first stage; 64 is the papers' ResNet-18.
+    epochs, batch_size, seed : int
+        Length, batch and randomness of the run.
+    device : str or torch.device
+        ``"auto"`` or a torch device.
+    checkpoint : path, optional
+        A folder that keeps the state of the run. Where it already holds one of the same settings, the run goes
+        on from there.
+    stem_padding : {1, 2}
+        See `build_encoder`.
+    precision : {"auto", "fp32", "bf16", "fp16"}
+        Autocast of the forward and backward pass; ``"auto"`` takes what the hardware multiplies natively.
+    augmentation : AugmentationSettings, optional
+        The papers' by default.
+    progress : bool
+        Whether to show a progress bar with loss and images a second.
+    **hyper : float
+        Changes to the method's `DEFAULTS`: ``lr``, ``weight_decay``, ``temperature`` and so on.
+
+    Returns
+    -------
+    Encoder
+        In eval mode, on the CPU, with `settings` and `history` (a dict an epoch: ``epoch``, ``loss``, ``lr``,
+        ``images_per_second``, which counts every image once although it is seen in two views).
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed, the checkpoint is damaged or was made with other settings.
+    FloatingPointError
+        If the loss stops being finite; the checkpoint keeps the last good state.
+    """
+    settings = pretrain_settings(
+        images,
+        method,
+        width,
+        epochs,
+        batch_size,
+        seed,
+        stem_padding,
+        precision,
+        device,
+        augmentation,
+        **hyper,
+    )
+    run = _Run(images, settings, resolve_device(device), augmentation)
+    folder = None if checkpoint is None else Path(checkpoint)
+    if folder is not None:
+        run.resume(load_state(folder), folder)
+    steps = len(images) // batch_size
+    with (
+        tqdm(total=epochs * steps, initial=run.epoch * steps, unit="batch", disable=not progress, desc=method) as bar,
+        view_threads(run.device) as mapping,
+    ):
+        saved = time.monotonic()
+        while run.epoch < epochs:
+            run.train_epoch(bar, mapping)
+            due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+            if folder is not None and (due or run.epoch == epochs):
+                save_state(folder, run.state())
+                saved = time.monotonic()
+    return encoder_from_state(run.encoder.state_dict(), settings, run.history)
+
+
+class _Run:
+    """The state of one training run, and what one epoch does to it."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        settings: dict[str, Any],
+        device: torch.device,
+        augmentation: AugmentationSettings | None,
+    ):
+        self.settings, self.device = settings, device
+        self.images = images.images.to(device)
+        self.labels = images.labels.to(device)
+        with torch.random.fork_rng():  # initialise on the CPU, so that every device starts from the same weights
+            torch.manual_seed(settings["seed"])
+            encoder = build_encoder(settings["width"], settings["stem_padding"])
+            method = METHODS[settings["method"]](encoder.features_dim, len(images.class_names), settings["hyper"])
+        if device.type == "cpu":
+            use_patch_convolutions(encoder)
+        self.encoder = encoder.to(device).to(memory_format=torch.channels_last)
+        self.method = method.to(device)
+        parameters = [*self.encoder.parameters(), *self.method.parameters()]
+        hyper = settings["hyper"]
+        self.peak_lr = hyper["lr"] * settings["batch_size"] / 256
+        self.sgd = torch.optim.SGD(parameters, lr=self.peak_lr, momentum=MOMENTUM, weight_decay=hyper["weight_decay"])
+        self.optimizer = LARSWrapper(self.sgd, eta=LARS_ETA, clip=True, exclude_bias_n_norm=True)
+        dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16, "fp32": None}[settings["precision"]]
+        self.views = TwoViews(self.encoder, images.images.shape[-1], augmentation, dtype)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    def train_epoch(self, bar: tqdm, mapping: RunViews) -> None:
+        """Pass over the images once."""
+        size, started = self.settings["batch_size"], time.monotonic()
+        steps = len(self.images) // size
+        losses = torch.zeros(steps, device=self.device)
+        self.views.train()
+        self.method.train()
+        with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+            torch.manual_seed(_mix(self.settings["seed"], self.epoch))
+            order = torch.randperm(len(self.images)).to(self.device)
+            for step in range(steps):
+                lr = self._lr(self.epoch + step / steps)
+                losses[step] = self._step(order[step * size : (step + 1) * size], lr, mapping)
+                bar.update()
+        loss = losses.mean().item()
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss} in epoch {self.epoch + 1} of {self.settings['method']}:"
+                " lower lr, or use precision='fp32'."
+            )
+        speed = steps * size / (time.monotonic() - started)
+        self.epoch += 1
+        self.history.append({"epoch": self.epoch, "loss": loss, "lr": lr, "images_per_second": speed})
+        bar.set_postfix_str(f"epoch {self.epoch}, loss {loss:.3f}, {speed:.0f} images/s")
+
+    def _step(self, batch: Tensor, lr: float, mapping: RunViews) -> Tensor:
+        self.sgd.zero_grad(set_to_none=True)
+        features = self.views.forward(self.images[batch].float().div_(255), mapping)
+        loss = self.method.loss([f.float() for f in features], self.labels[batch])
+        self.scaler.scale(loss).backward()
+        self.views.backward(features, mapping)
+        self.scaler.unscale_(self.optimizer)  # LARS compares gradients with weights
+        self.sgd.param_groups[0]["lr"] = lr
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    def _lr(self, progress: float) -> float:
+        """Return the learning rate after `progress` epochs: linear warm-up, then a cosine to zero."""
+        warmup = min(WARMUP_EPOCHS, self.settings["epochs"] // 10)
+        if progress < warmup:
+            return WARMUP_START_LR + (self.peak_lr - WARMUP_START_LR) * progress / warmup
+        done = (progress - warmup) / max(self.settings["epochs"] - warmup, 1)
+        return self.peak_lr * 0.5 * (1 + math.cos(math.pi * done))
+
+    def state(self) -> TrainingState:
+        """Return everything that the rest of the run depends on."""
+        training = {f"method.{name}": value for name, value in self.method.state_dict().items()}
+        for name, parameter in self._named_parameters():
+            training[f"momentum.{name}"] = self.sgd.state[parameter]["momentum_buffer"]
+        meta = {
+            "epoch": self.epoch,
+            "settings": self.settings,
+            "history": self.history,
+            "scaler": self.scaler.state_dict(),
+        }
+        return TrainingState(self.encoder.state_dict(), training, meta)
+
+    def resume(self, state: TrainingState | None, folder: Path) -> None:
+        """Go on from a saved state; None starts afresh."""
+        if state is None:
+            return
+        for key, value in self.settings.items():
+            if state.meta["settings"].get(key) != value:
+                raise InputError(
+                    f"checkpoint {str(folder)!r} was made with {key} = {state.meta['settings'].get(key)!r},"
+                    f" but this run has {key} = {value!r}: use another folder or delete this one."
+                )
+        self.encoder.load_state_dict(state.encoder)
+        prefix = "method."
+        self.method.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.training.items() if k.startswith(prefix)}
+        )
+        for name, parameter in self._named_parameters():
+            buffer = state.training[f"momentum.{name}"].to(self.device)
+            # in the parameter's own memory format, or the sums would be rounded in another order
+            self.sgd.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+        self.scaler.load_state_dict(state.meta["scaler"])
+        self.epoch, self.history = state.meta["epoch"], list(state.meta["history"])
+
+    def _named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        both = nn.ModuleDict({"encoder": self.encoder, "method": self.method})
+        return list(both.named_parameters())
+
+
+def _mix(seed: int, epoch: int) -> int:
+    """Return a generator seed for an epoch; runs whose seeds are neighbours share no epoch's seed."""
+    return (seed * 1_000_003 + epoch + 1) % 2**63

@@ -1,0 +1,61 @@
+"""Encoders among the stored results: trained once, then read."""
+
+import shutil
+from typing import Any
+
+import torch
+
+from influence_lib import store
+from influence_lib.data import ImageSet
+from influence_lib.pretrain.checkpoints import encoder_from_state
+from influence_lib.pretrain.encoders import Encoder
+from influence_lib.pretrain.loop import pretrain, pretrain_settings
+
+__all__ = ["pretrained"]
+
+
+def pretrained(
+    images: ImageSet,
+    place: str = "artifacts",
+    name: str | None = None,
+    progress: bool = True,
+    **arguments: Any,
+) -> Encoder:
+    """Return the stored encoder of these settings, training it first if there is none.
+
+    The weights are stored in half precision, and what is returned is what was stored. A run that is killed goes
+    on at its last epoch when it is asked for again.
+
+    Parameters
+    ----------
+    images : ImageSet
+        The training images.
+    place : {"artifacts", "results"}
+        Where a new encoder is stored.
+    name : str, optional
+        The label by which `load_checkpoint` finds it; by default method and image set, as in ``simclr-cifar10``.
+    progress : bool
+        Whether to show a progress bar.
+    **arguments
+        Those of `pretrain`, except ``checkpoint``.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    """
+    run = pretrain_settings(images, **arguments)
+    settings = {"kind": "encoder", "name": name or f"{run['method']}-{images.name}", **run}
+    training = store.repository() / "artifacts" / "training" / store.digest(settings)[:10]
+
+    def compute() -> dict[str, Any]:
+        encoder = pretrain(images, checkpoint=training, progress=progress, **arguments)
+        weights = {
+            key: value.to(torch.float16) if value.is_floating_point() else value
+            for key, value in encoder.state_dict().items()
+        }
+        return {"encoder": weights, "history": encoder.history}
+
+    result = store.get(settings, compute, place)
+    shutil.rmtree(training, ignore_errors=True)
+    return encoder_from_state(result["encoder"], settings, result["history"])

@@ -1,0 +1,405 @@
+"""Results on disk, found by the hash of their settings.
+
+A result is a folder ``<place>/<kind>/<name>-<hash>/`` that holds tensors (safetensors), tables (parquet) and
+plain values (JSON), the settings they were computed with, and a manifest with the checksum of every file.
+Small results live in ``results/`` (committed), large ones in ``artifacts/`` (ignored by git).
+
+A folder is written under a temporary name and renamed when it is complete, so that a killed run leaves
+nothing half-written, and a lock for each result makes several processes that ask for it compute it once.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
+from filelock import FileLock, Timeout
+
+from influence_lib import __version__
+from influence_lib.errors import InputError, reject
+
+__all__ = [
+    "Entry",
+    "canonical",
+    "digest",
+    "entries",
+    "find",
+    "get",
+    "git_state",
+    "load",
+    "path",
+    "repository",
+]
+
+PLACES = ("results", "artifacts")
+PARTIAL = ".partial-"
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+ARRAY_DTYPES = {"bool", "float16", "float32", "float64"} | {
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return a value as JSON has it: tuples become lists, and what JSON cannot hold is refused."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            reject(where, value, "a finite number")
+        return float(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                reject(f"a key of {where}", key, "a string")
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    reject(where, value, "None, a bool, a number, a string, or a list or dict of those")
+
+
+def canonical(settings: Mapping[str, Any]) -> str:
+    """Return the one JSON text that stands for these settings.
+
+    Parameters
+    ----------
+    settings : mapping
+        JSON values only; tuples count as lists. ``"kind"`` says what the result is and names its parent
+        folder; the optional ``"name"`` is a label for people, and part of the hash like every other setting.
+
+    Returns
+    -------
+    str
+        Sorted keys, no spaces, floats as their shortest exact decimal, ASCII.
+
+    Raises
+    ------
+    InputError
+        If ``"kind"`` is missing, a label is no safe file name, or a value is not JSON (NaN included).
+    """
+    plain = _plain(settings, "settings")
+    if "kind" not in plain:
+        raise InputError(f"settings has the keys {sorted(plain)}, but it must have a 'kind' such as 'encoder'.")
+    for label in {"kind", "name"} & plain.keys():
+        if not isinstance(plain[label], str) or not SAFE_NAME.fullmatch(plain[label]):
+            reject(f"settings[{label!r}]", plain[label], "letters, digits, '_', '.' and '-', as in a file name")
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (64 hex digits) of the canonical settings."""
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()
+
+
+def repository(root: str | Path | None = None) -> Path:
+    """Return the folder that holds ``results/`` and ``artifacts/``.
+
+    Parameters
+    ----------
+    root : path, optional
+        Taken as it is. By default the checkout that this library runs from, or, where the library is
+        installed without one, the current directory.
+    """
+    if root is not None:
+        return Path(root)
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+
+
+def path(settings: Mapping[str, Any], place: str = "artifacts", root: str | Path | None = None) -> Path:
+    """Return the folder where the result of these settings is, or would be, kept in a place."""
+    if place not in PLACES:
+        reject("place", place, PLACES)
+    label = settings.get("name", settings.get("kind"))
+    return repository(root) / place / str(settings.get("kind")) / f"{label}-{digest(settings)[:10]}"
+
+
+def find(settings: Mapping[str, Any], root: str | Path | None = None) -> Path | None:
+    """Return the folder that holds the result of these settings, ``results/`` first, or None."""
+    folders = (path(settings, place, root) for place in PLACES)
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def git_state(root: str | Path | None = None) -> dict[str, Any]:
+    """Return ``{"commit": hash, "dirty": bool}`` of a checkout, both None where there is no git."""
+    git = ["git", "-C", str(repository(root))]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
+
+
+def _write_tensors(name: str, value: Mapping[str, Any], file: Path) -> None:
+    """Write arrays of one library, and say in the file which library that is."""
+    if all(isinstance(item, torch.Tensor) for item in value.values()):
+        tensors = {key: item.detach().cpu().clone(memory_format=torch.contiguous_format) for key, item in value.items()}
+        safetensors.torch.save_file(tensors, file, metadata={"library": "torch"})
+        return
+    for key, item in value.items():
+        if not isinstance(item, np.ndarray) or item.dtype.name not in ARRAY_DTYPES:
+            kind = item.dtype.name if isinstance(item, np.ndarray) else type(item).__name__
+            reject(f"{name}[{key!r}]", kind, "a number or bool array, all of NumPy or all of torch")
+    arrays = {key: np.asarray(item, order="C") for key, item in value.items()}
+    safetensors.numpy.save_file(arrays, file, metadata={"library": "numpy"})
+
+
+def _write(folder: Path, name: str, value: Any) -> None:
+    """Write one value in the format that its type asks for."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in ("settings", "manifest"):
+        reject("the name of a value", name, "letters, digits, '_' and '-', and not 'settings' or 'manifest'")
+    if isinstance(value, pd.DataFrame):
+        value.to_parquet(folder / f"{name}.parquet")
+    elif isinstance(value, Mapping) and any(isinstance(v, torch.Tensor | np.ndarray) for v in value.values()):
+        _write_tensors(name, value, folder / f"{name}.safetensors")
+    else:
+        _write_json(folder / f"{name}.json", _plain(value, name))
+
+
+def _write_json(file: Path, value: Any) -> None:
+    file.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read(file: Path) -> Any:
+    """Read one value back."""
+    if file.suffix == ".parquet":
+        return pd.read_parquet(file)
+    if file.suffix == ".json":
+        return json.loads(file.read_text(encoding="utf-8"))
+    with safetensors.safe_open(file, framework="np") as opened:
+        library = opened.metadata()["library"]
+    return (safetensors.torch if library == "torch" else safetensors.numpy).load_file(file)
+
+
+def _checksum(file: Path) -> dict[str, Any]:
+    with file.open("rb") as opened:
+        return {"sha256": hashlib.file_digest(opened, "sha256").hexdigest(), "bytes": file.stat().st_size}
+
+
+def _write_manifest(folder: Path, settings: Mapping[str, Any], seconds: float, root: Path) -> None:
+    """Write the settings and, last, the checksums of every file with what they were computed by."""
+    _write_json(folder / "settings.json", json.loads(canonical(settings)))
+    manifest = {
+        "settings_sha256": digest(settings),
+        "files": {file.name: _checksum(file) for file in sorted(folder.iterdir())},
+        "influence_lib": __version__,
+        **git_state(root),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+    }
+    _write_json(folder / "manifest.json", manifest)
+
+
+def _damaged(folder: Path, reason: str) -> InputError:
+    return InputError(f"The result in {folder} is damaged ({reason}): delete that folder to have it computed again.")
+
+
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the manifest and the settings of a result, which must belong together."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        expected, found = manifest["settings_sha256"], digest(settings)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f"its settings or manifest cannot be read: {error}") from None
+    if found != expected or not folder.name.endswith(f"-{found[:10]}"):
+        raise _damaged(folder, "settings.json is not what the result was computed with")
+    return manifest, settings
+
+
+def load(folder: str | Path) -> dict[str, Any]:
+    """Read a result and verify it.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of one result, as `path` and `find` return it.
+
+    Returns
+    -------
+    dict
+        Value name → dict of torch tensors (on the CPU) or of NumPy arrays, pandas DataFrame, or JSON value.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or differs from its checksum, or the settings are not those that the folder is
+        named after. Nothing is repaired or recomputed silently.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        reject("folder", str(folder), "the folder of a stored result")
+    manifest, _ = _read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        if not (folder / name).is_file():
+            raise _damaged(folder, f"{name} is missing")
+        if _checksum(folder / name) != expected:
+            raise _damaged(folder, f"{name} differs from its checksum")
+    return {Path(name).stem: _read(folder / name) for name in manifest["files"] if name != "settings.json"}
+
+
+def _lock(folder_name: str, root: Path) -> FileLock:
+    locks = root / "artifacts" / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{folder_name}.lock")
+
+
+def _sweep(parent: Path, root: Path) -> None:
+    """Remove what killed runs left: a partial folder whose lock nobody holds."""
+    for partial in parent.glob(f"{PARTIAL}*"):
+        try:
+            with _lock(partial.name.removeprefix(PARTIAL), root).acquire(timeout=0):
+                shutil.rmtree(partial, ignore_errors=True)
+        except Timeout:
+            continue  # a living process is writing it
+
+
+def get(
+    settings: Mapping[str, Any],
+    compute: Callable[[], Mapping[str, Any]],
+    place: str = "artifacts",
+    root: str | Path | None = None,
+) -> dict[str, Any]:
+    """Return the result of these settings, computing it if it is not on disk.
+
+    Parameters
+    ----------
+    settings : mapping
+        Everything that the result depends on; see `canonical`.
+    compute : callable
+        Called without arguments when no result is found. Returns value name → value, where a value is a dict
+        of torch tensors or of NumPy arrays (kept as safetensors), a pandas DataFrame (parquet), or anything
+        that JSON holds.
+    place : {"artifacts", "results"}, default "artifacts"
+        Where a new result is kept. An existing one is used wherever it is, ``results/`` first.
+    root : path, optional
+        The folder that holds both places; see `repository`.
+
+    Returns
+    -------
+    dict
+        What `load` reads back from disk, in the run that computed it as in every later one.
+
+    Raises
+    ------
+    InputError
+        If the settings or a value cannot be stored, the place is unknown, or a result on disk is damaged.
+    """
+    base = repository(root)
+    folder = path(settings, place, base)
+    found = find(settings, base)
+    if found is None:
+        for each in PLACES:
+            _sweep(base / each / folder.parent.name, base)
+        with _lock(folder.name, base):
+            found = find(settings, base)  # another process may have computed it while this one waited
+            if found is None:
+                found = _compute(settings, compute, folder, base)
+    return load(found)
+
+
+def _compute(settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]], folder: Path, root: Path) -> Path:
+    """Compute a result into a partial folder beside its place, and rename it when it is complete."""
+    started = time.perf_counter()
+    values = compute()
+    seconds = time.perf_counter() - started
+    if not isinstance(values, Mapping) or not values:
+        reject("the value of compute()", values, "a dict with at least one value to store")
+    partial = folder.with_name(PARTIAL + folder.name)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        for name, value in values.items():
+            _write(partial, name, value)
+        _write_manifest(partial, settings, seconds, root)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored result, as listed: where it is, its size in bytes, when it was made (UTC), its settings."""
+
+    kind: str
+    name: str
+    folder: str
+    bytes: int
+    created: str
+    settings: dict[str, Any]
+
+
+def entries(root: str | Path | None = None) -> list[Entry]:
+    """Return every stored result, sorted by place, kind and folder.
+
+    Raises
+    ------
+    InputError
+        If the settings or the manifest of a result are damaged.
+    """
+    base = repository(root)
+    listed = []
+    for manifest_file in sorted(file for place in PLACES for file in base.glob(f"{place}/*/[!.]*/manifest.json")):
+        folder = manifest_file.parent
+        manifest, settings = _read_manifest(folder)
+        listed.append(
+            Entry(
+                kind=settings["kind"],
+                name=settings.get("name", settings["kind"]),
+                folder=folder.relative_to(base).as_posix(),
+                bytes=sum(file["bytes"] for file in manifest["files"].values()),
+                created=manifest["created"],
+                settings={key: value for key, value in settings.items() if key not in ("kind", "name")},
+            )
+        )
+    return listed
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    """Print the table (or the JSON) of ``python -m influence_lib results``."""
+    listed = entries(arguments.root)
+    if arguments.kind is not None:
+        kinds = sorted({entry.kind for entry in listed})
+        if arguments.kind not in kinds:
+            reject("--kind", arguments.kind, kinds if kinds else "left out: there are no results yet")
+        listed = [entry for entry in listed if entry.kind == arguments.kind]
+    if arguments.json:
+        text = json.dumps([vars(entry) for entry in listed], indent=1)
+    elif not listed:
+        text = f"No results in {repository(arguments.root)} yet."
+    else:
+        table = pd.DataFrame([vars(entry) for entry in listed])
+        table["bytes"] = [f"{size / 1024:,.1f} kB" for size in table["bytes"]]
+        table["settings"] = [json.dumps(s, separators=(",", ":")).replace('"', "") for s in table["settings"]]
+        text = table.rename(columns={"bytes": "size"}).to_string(index=False, justify="left", max_colwidth=None)
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def add_commands(subparsers: Any) -> None:
+    """Register ``results`` with the command line."""
+    parser = subparsers.add_parser("results", help="list the results on disk with their settings")
+    parser.add_argument("--kind", help="only results of this kind, such as encoder or scores")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument("--root", type=Path, help="folder that holds results/ and artifacts/ (default: this checkout)")
+    parser.set_defaults(run=_list)

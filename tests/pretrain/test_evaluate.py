@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from influence_lib.pretrain import Accuracy, embed, knn_accuracy, linear_accuracy
+from tests.images import noise_images, two_colours
+
+
+class Projection(nn.Module):
+    """A fixed random map of the pixels."""
+
+    def __init__(self, dims: int = 6):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(3 * 8 * 8, dims)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+
+def weighted_knn(train, labels, test, k, temperature=0.07):
+    """Return the predictions of solo-learn's weighted kNN, in plain torch."""
+    similarity = F.normalize(test, dim=1) @ F.normalize(train, dim=1).T
+    top, index = similarity.topk(k, dim=1)
+    votes = torch.zeros(len(test), int(labels.max()) + 1)
+    votes.scatter_add_(1, labels[index], (top / temperature).exp())
+    return votes.argmax(dim=1)
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_knn_is_the_weighted_vote(k):
+    train, test = noise_images(60), noise_images(40, seed=1)
+    encoder = Projection()
+    predicted = weighted_knn(embed(encoder, train), train.labels, embed(encoder, test), k)
+    expected = (predicted == test.labels).float().mean().item()
+    assert knn_accuracy(encoder, train, test, k=k).value == pytest.approx(expected)
+
+
+def test_linear_separates_what_is_linearly_separable():
+    train, test = two_colours(80), two_colours(40, seed=1)
+    assert linear_accuracy(Projection(), train, test).value > 0.95
+    shuffled = noise_images(80)
+    assert linear_accuracy(Projection(), shuffled, noise_images(200, seed=1)).value == pytest.approx(0.5, abs=0.12)
+
+
+def test_interval_is_wilsons():
+    accuracy = Accuracy.of(np.array([True] * 8 + [False] * 2))
+    z, p, n = 1.959964, 0.8, 10
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert (accuracy.low, accuracy.high) == pytest.approx((centre - half, centre + half), abs=1e-5)
+    assert str(accuracy) == f"80.0% [{accuracy.low:.1%}, {accuracy.high:.1%}]"
+
+
+def test_embedding_is_in_eval_mode_and_leaves_the_mode():
+    encoder = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()).train()
+    images = noise_images(7)
+    features = embed(encoder, images, batch_size=3)
+    torch.testing.assert_close(features, images.images.float().div(255).flatten(1) / np.sqrt(1 + 1e-5))
+    assert encoder.training
+    assert encoder[0].num_batches_tracked == 0

@@ -1,0 +1,207 @@
+import json
+
+import pytest
+import torch
+
+from influence_lib.device import autocast_dtype, resolve_device
+from influence_lib.errors import InputError
+from influence_lib.pretrain import knn_accuracy, load_checkpoint, pretrain, pretrained
+from influence_lib.pretrain import loop as loop_module
+from influence_lib.pretrain.encoders import build_encoder
+from influence_lib.pretrain.views import TwoViews, view_threads
+from tests.images import noise_images, two_colours
+
+TINY = {"width": 2, "epochs": 3, "batch_size": 8, "precision": "fp32", "device": "cpu", "progress": False}
+HEAD = {"projector_hidden": 16, "projector_out": 8}
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(monkeypatch, epoch, step=0):
+    """Make a run stop in the middle of an epoch, as a kill would."""
+    original = loop_module._Run._step
+    count = {"steps": 0}
+
+    def stopping(self, *args):
+        if self.epoch == epoch and count["steps"] >= step:
+            raise Killed
+        if self.epoch == epoch:
+            count["steps"] += 1
+        return original(self, *args)
+
+    monkeypatch.setattr(loop_module._Run, "_step", stopping)
+
+
+@pytest.fixture
+def images():
+    return noise_images(33)
+
+
+@pytest.mark.parametrize("method", ["simclr", "supervised"])
+def test_a_seed_fixes_the_weights(images, method):
+    head = HEAD if method == "simclr" else {}
+    one = pretrain(images, method=method, seed=1, **TINY, **head)
+    same = pretrain(images, method=method, seed=1, **TINY, **head)
+    other = pretrain(images, method=method, seed=2, **TINY, **head)
+    assert same_weights(one, same)
+    assert not same_weights(one, other)
+    assert [h["epoch"] for h in one.history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(1, 0), (2, 2)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resuming_ends_with_the_same_weights(images, tmp_path, monkeypatch, epoch, step, precision):
+    monkeypatch.setattr(loop_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    options = {**TINY, **HEAD, "precision": precision}
+    whole = pretrain(images, **options)
+    with monkeypatch.context() as patch:
+        killed_at(patch, epoch, step)
+        with pytest.raises(Killed):
+            pretrain(images, checkpoint=tmp_path, **options)
+    assert [p.name for p in tmp_path.glob("epoch-*")] == [f"epoch-{epoch:04d}"]
+    resumed = pretrain(images, checkpoint=tmp_path, **options)
+    assert same_weights(whole, resumed)
+    assert [h["loss"] for h in whole.history] == [h["loss"] for h in resumed.history]
+
+
+def test_a_finished_run_is_not_trained_again(images, tmp_path, monkeypatch):
+    encoder = pretrain(images, checkpoint=tmp_path, **TINY, **HEAD)
+    killed_at(monkeypatch, 0)
+    again = pretrain(images, checkpoint=tmp_path, **TINY, **HEAD)
+    assert same_weights(encoder, again)
+    loaded = load_checkpoint(tmp_path)
+    assert same_weights(encoder, loaded)
+    assert loaded.settings == encoder.settings
+    assert not loaded.training
+
+
+def test_a_checkpoint_of_other_settings_is_refused(images, tmp_path):
+    pretrain(images, checkpoint=tmp_path, **TINY, **HEAD)
+    with pytest.raises(InputError, match="made with seed = 0, but this run has seed = 5"):
+        pretrain(images, checkpoint=tmp_path, seed=5, **TINY, **HEAD)
+    with pytest.raises(InputError, match="made with data = "):
+        pretrain(noise_images(33, seed=9), checkpoint=tmp_path, **TINY, **HEAD)
+
+
+@pytest.mark.parametrize("file", ["encoder.safetensors", "training.safetensors", "checkpoint.json"])
+def test_a_damaged_checkpoint_is_named(images, tmp_path, file):
+    pretrain(images, checkpoint=tmp_path, **TINY, **HEAD)
+    damaged = tmp_path / "epoch-0003" / file
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    with pytest.raises(InputError, match="epoch-0003' is damaged"):
+        pretrain(images, checkpoint=tmp_path, **TINY, **HEAD)
+
+
+def test_training_learns_what_the_views_share():
+    """A colour survives grayscale and jitter often enough for SimCLR to separate two colours."""
+    train, test = two_colours(120), two_colours(60, seed=1)
+    encoder = pretrain(train, width=4, epochs=8, batch_size=40, precision="fp32", progress=False)
+    assert encoder.history[-1]["loss"] < encoder.history[0]["loss"]
+    assert knn_accuracy(encoder, train, test).value > 0.9
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    original = loop_module._Run._step
+    monkeypatch.setattr(
+        loop_module._Run,
+        "_step",
+        lambda self, *args: original(self, *args) * (float("nan") if self.epoch == 2 else 1),
+    )
+    with pytest.raises(FloatingPointError, match=r"loss became nan in epoch 3 of simclr"):
+        pretrain(images, checkpoint=tmp_path, **TINY, **HEAD)
+    assert json.loads((tmp_path / "epoch-0002" / "checkpoint.json").read_text())["epoch"] == 2
+
+
+def test_two_views_give_the_gradient_of_two_plain_passes():
+    torch.manual_seed(0)
+    encoder = build_encoder(2)
+    views = TwoViews(encoder, size=8)
+    pixels = torch.rand(6, 3, 8, 8)
+    before = {name: value.clone() for name, value in encoder.named_buffers()}
+    torch.manual_seed(1)
+    drawn = [augment.draw(pixels.shape) for augment in views.augmentations]
+    torch.manual_seed(1)
+    with view_threads(torch.device("cpu")) as run:
+        features = views.forward(pixels, run)
+        (features[0] * features[1]).sum().backward()
+        views.backward(features, run)
+    got = [p.grad.clone() for p in encoder.parameters()]
+    statistics = dict(encoder.named_buffers())
+
+    plain = build_encoder(2)
+    plain.load_state_dict({**encoder.state_dict(), **{k: v for k, v in before.items() if k in encoder.state_dict()}})
+    first, second = (plain(a(pixels, d)) for a, d in zip(views.augmentations, drawn, strict=True))
+    (first * second).sum().backward()
+    for gradient, parameter in zip(got, plain.parameters(), strict=True):
+        # float32 in another memory format: sums are rounded in another order
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-3, atol=1e-3 * gradient.abs().max().item())
+    for a, b in zip(views.encoders[0].buffers(), views.encoders[1].buffers(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(statistics["backbone.bn1.running_mean"], before["backbone.bn1.running_mean"])
+
+
+def test_view_threads_leave_the_number_of_threads_as_it_was():
+    before = torch.get_num_threads()
+    with view_threads(torch.device("cpu")) as run:
+        assert list(run(lambda x: x + 1, [1, 2])) == [2, 3]
+    assert torch.get_num_threads() == before
+
+
+def test_the_callers_random_state_is_left_alone(images):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    pretrain(images, **TINY, **HEAD)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"method": "magic"}, "method is 'magic'"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"width": 1.5}, "width is 1.5"),
+        ({"batch_size": 34}, "batch_size is 34, but it must be between 2 and the number of images, 33"),
+        ({"lr": -1.0}, "lr is -1.0"),
+        ({"temprature": 0.1}, "hyper-parameter is 'temprature'"),
+        ({"precision": "int8"}, "precision is 'int8'"),
+        ({"device": "gpu"}, "device is 'gpu'"),
+    ],
+)
+def test_bad_input_is_named(images, arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        pretrain(images, **{**TINY, **arguments})
+
+
+def test_cuda_is_refused_where_there_is_none():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(InputError, match="no CUDA device"):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", None), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_precision_is_what_was_asked_for(precision, dtype):
+    assert autocast_dtype(precision, torch.device("cpu")) is dtype
+
+
+def test_pretrained_trains_once_and_returns_what_is_stored(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
+    first = pretrained(images, **TINY, **HEAD)
+    assert not list((tmp_path / "artifacts" / "training").glob("*"))
+    killed_at(monkeypatch, 0)
+    second = pretrained(images, **TINY, **HEAD)
+    assert same_weights(first, second)
+    assert all(
+        torch.equal(value, value.half().float()) for value in first.state_dict().values() if value.is_floating_point()
+    )
+    by_name = load_checkpoint("simclr-noise")
+    assert same_weights(by_name, first)
+    assert by_name.settings == first.settings

@@ -1,0 +1,206 @@
+"""The generated and rendered pages: the ledger, alt text, no request to another machine, a real build."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+
+from influence_lib.book import Book, BookError, ledger
+from influence_lib.book.chapters import Chapter
+from influence_lib.book.pages import check_pages, violations
+from influence_lib.book.render import render
+from influence_lib.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+IDS = [
+    *(
+        f"A-{name}"
+        for name in [
+            "T1",
+            "T2",
+            "T3",
+            "F2",
+            "F3",
+            "F4",
+            "F12",
+            "F5",
+            "F13–16",
+            "F6",
+            "F7",
+            "F8",
+            "F9",
+            "T4",
+            "F10/11",
+            "TH",
+        ]
+    ),
+    *(f"B-{name}" for name in ["F1", "F2", "F3", "F4", "F5", "F6", "F7", "EK"]),
+    *(f"C-{number}" for number in range(1, 7)),
+    *(f"D-{name}" for name in ["F2", "F3", "F4", "F6", "F8/9", "F10", "A1", "T1", "F1", "F5"]),
+]
+
+
+def test_the_ledger_has_every_row_and_its_chapters_exist() -> None:
+    names = [file.stem for file in (ROOT / "notebooks").glob("[0-9][0-9]_*.md")]
+    content = ledger.read(ROOT / "book" / "ledger.yml", names)
+    assert [row.id for row in content.rows] == IDS
+    page = ledger.page(content)
+    assert all(f"\n* - {row_id}\n" in page for row_id in IDS)
+
+
+ROW = {"id": "A-T1", "item": "Table 1", "verdict": "not yet"}
+FOUND = {"where": "01_tour", "ours": ".97 ± .01", "profile": "cpu"}
+
+
+def written(tmp_path: Path, *rows: dict[str, Any]) -> Path:
+    file = tmp_path / "ledger.yml"
+    file.write_text(yaml.safe_dump({"sections": [{"title": "T", "about": "About", "rows": list(rows)}]}))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"verdict": "maybe"},
+            "verdict of A-T1 is 'maybe', but it must be 'replicates', 'does not replicate', ",
+        ),
+        ({"verdict": "replicates"}, "'replicates' of A-T1 needs where and ours and profile"),
+        ({"verdict": "does not replicate", "where": "01_tour", "ours": "1"}, "of A-T1 needs profile"),
+        ({"ours": ".9"}, "A-T1 has a value of ours, which the verdict 'not yet' contradicts"),
+        ({"verdict": "not testable at this scale"}, "needs a reason"),
+        ({"where": "99_none"}, "where is '99_none' in A-T1, but it must be in"),
+        ({"item": None}, "item of A-T1 is None, but it must be a valid string"),
+        ({"id": "X-1"}, "id of X-1 is 'X-1': String should match pattern"),
+        ({"verdit": "x"}, "verdit of A-T1 is 'x': Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_row_is_one_sentence(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        ledger.read(written(tmp_path, ROW | row), ["01_tour"])
+    assert "\n" not in str(error.value)
+
+
+def test_an_id_is_used_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the id A-T1 is used more than once"):
+        ledger.read(written(tmp_path, ROW, ROW), [])
+
+
+def test_a_ledger_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"The ledger ledger.yml cannot be read"):
+        ledger.read(tmp_path / "ledger.yml", [])
+
+
+def test_the_page_shows_verdict_value_and_chapter(tmp_path: Path) -> None:
+    rows = [ROW | FOUND | {"verdict": "replicates", "note": "Two\nlines"}, ROW | {"id": "A-T2"}]
+    page = ledger.page(ledger.read(written(tmp_path, *rows), ["01_tour"]))
+    assert "**2 rows:** {bdg-success}`replicates` 1 · {bdg-danger}`does not replicate` 0" in page
+    assert "  - .97 ± .01\n\n    {doc}`01_tour`\n\n    profile `cpu`\n  - {bdg-success}`replicates`\n" in page
+    assert "*Note.* Two\n    lines\n" in page
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        ('<img src="_images/a.png">', "the image _images/a.png has no alt text"),
+        ('<img src="a.png" alt=" ">', "has no alt text"),
+        ('<img src="_images/3f2a.png" alt="_images/3f2a.png">', "is only a file name"),
+        ('<img src="_static/logo.svg" alt="logo">', "is only a file name, 'logo'"),
+        ('<script src="https://cdn.example/x.js"></script>', "<script src> loads https://cdn.example/x.js"),
+        ('<script src="//cdn.example/x.js"></script>', "<script src> loads //cdn"),
+        (
+            '<script type="module">import x from "https://e.org/x.mjs"</script>',
+            "an inline script imports",
+        ),
+        ('<link rel="stylesheet" href="http://e.org/x.css">', "<link rel=stylesheet> loads"),
+        ('<link rel="preload" href="https://e.org/f.woff2">', "<link rel=preload> loads"),
+        ('<link rel="shortcut icon" href="https://e.org/f.ico">', "<link rel=icon shortcut> loads"),
+        ('<img alt="A cat" src="https://e.org/cat.png">', "<img src> loads"),
+        ('<img alt="A cat" src="c.png" srcset="c.png 1x, https://e.org/c2.png 2x">', "<img srcset> loads"),
+        ('<iframe src="https://e.org"></iframe>', "<iframe src> loads"),
+        ('<video poster="https://e.org/p.png"></video>', "<video poster> loads"),
+        ("<style>@import 'https://e.org/x.css';</style>", "a style loads https://e.org/x.css"),
+        ('<div style="background: url(//e.org/b.png)"></div>', "a style loads //e.org/b.png"),
+        (
+            '<div class="cell_output"><div class="traceback"></div></div>',
+            "error",
+        ),
+    ],
+)
+def test_a_page_that_breaks_a_rule_fails(tmp_path: Path, html: str, said: str) -> None:
+    (found,) = violations(html)
+    assert said in found
+    (tmp_path / "page.html").write_text(html)
+    with pytest.raises(BookError, match=re.escape(f"page.html: {found}")):
+        check_pages(tmp_path)
+
+
+def test_a_page_in_order_passes(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        '<link rel="canonical" href="https://e.org/page"><link rel="stylesheet" href="_static/x.css">'
+        '<a href="https://arxiv.org/abs/2412.17170">paper</a><img src="a.png" alt="Scores fall">'
+        '<script src="_static/x.js"></script><img src="data:image/png;base64,AA//" alt="A cat">'
+        "<style>a { background: url(_static/b.png) } /* url(https://e.org/x) */</style>"
+    )
+    check_pages(tmp_path)
+
+
+def test_style_sheets_are_checked_and_an_empty_folder_is_no_book(tmp_path: Path) -> None:
+    with pytest.raises(BookError, match="There is no rendered page"):
+        check_pages(tmp_path)
+    (tmp_path / "page.html").write_text("<p>")
+    (tmp_path / "x.css").write_text('@import url("https://fonts.example/f.css");')
+    with pytest.raises(BookError, match=r"x\.css: a style loads https://fonts\.example/f\.css"):
+        check_pages(tmp_path)
+
+
+METADATA = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+
+
+def small_book(root: Path, text: str) -> tuple[Book, list[Chapter]]:
+    """Return a book of one executed chapter with this text and a picture, configured as the project's."""
+    book = Book(root)
+    book.executed.mkdir(parents=True)
+    (root / "book" / "_static").symlink_to(ROOT / "book" / "_static")
+    (root / "book" / "references.bib").symlink_to(ROOT / "book" / "references.bib")
+    (root / "_config.yml").symlink_to(ROOT / "_config.yml")
+    (root / "_toc.yml").write_text("format: jb-book\nroot: book/_executed/01_one\n")
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    picture = nbformat.v4.new_output("display_data", data={"image/png": pixel})
+    alt = {"mystnb": {"image": {"alt": "One dot"}}}
+    cells = [
+        nbformat.v4.new_markdown_cell(text),
+        nbformat.v4.new_code_cell("show()", execution_count=1, outputs=[picture], metadata=alt),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+    (book.executed / "01_one.ipynb").write_text(nbformat.writes(notebook))
+    return book, [Chapter("01_one", "smoke", notebook, {}, {}, "")]
+
+
+def test_a_real_build_is_offline_and_has_alt_text(tmp_path: Path) -> None:
+    book, every = small_book(tmp_path, "# One\n\nMathematics $x^2$ and {cite:p}`koh2017`.\n\n```{bibliography}\n```")
+    render(every, book)
+    check_pages(book.html)
+    html = (book.html / "book" / "_executed" / "01_one.html").read_text()
+    assert 'alt="One dot"' in html
+    (script,) = re.findall(r'src="([^"]*mathjax[^"]*\.js)[^"]*"', html)
+    assert (book.html / "book" / "_executed" / script).resolve().stat().st_size > 1_000_000
+
+
+def test_a_warning_of_sphinx_fails_the_build(tmp_path: Path) -> None:
+    book, every = small_book(tmp_path, "# One\n\n{doc}`nowhere`")
+    with pytest.raises(BookError, match="jupyter-book failed with status 1"):
+        render(every, book)
+
+
+def test_a_chapter_missing_from_the_table_of_contents_is_refused(tmp_path: Path) -> None:
+    book, every = small_book(tmp_path, "# One")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
+    with pytest.raises(BookError, match=r"add `file: book/_executed/01_one` to _toc\.yml"):
+        render(every, book)
