@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
 from torch import Tensor
 
 from influence_lib.data import ImageSet
@@ -127,9 +128,7 @@ def agreement_matrix(names: Sequence[str], agreements: Mapping[tuple[str, str], 
 
 
 def _percentiles(score: Scores) -> np.ndarray:
-    ranks = np.empty(len(score))
-    ranks[score.order().flip(0).numpy()] = np.arange(len(score))
-    return 100 * (ranks + 0.5) / len(score)
+    return 100 * (rankdata(score.values.numpy()) - 0.5) / len(score)
 
 
 def _ink(value: float) -> str:

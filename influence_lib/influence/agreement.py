@@ -69,7 +69,7 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
     _check_same_images(a, b)
     if not 1 <= k <= len(a):
         raise InputError(f"k is {k}, but it must be between 1 and the number of images, {len(a)}.")
-    return len(set(a.order()[:k].tolist()) & set(b.order()[:k].tolist())) / k
+    return len(set(a.highest(k).tolist()) & set(b.highest(k).tolist())) / k
 
 
 def _check_same_images(a: Scores, b: Scores) -> None:

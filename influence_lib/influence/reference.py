@@ -7,18 +7,24 @@ in the library's own hook for that.
 
 import copy
 import tempfile
+import warnings
 
 import torch
 import torch.nn.functional as F
-from kronfluence import Analyzer, FactorArguments, ScoreArguments, Task, prepare_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
+from tqdm import TqdmWarning
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError
 from influence_lib.influence.gradients import Layer, tracked_layers
 from influence_lib.influence.losses import two_view_loss
 from influence_lib.influence.perturbations import Perturbation, view_pair
+
+with warnings.catch_warnings():
+    # kronfluence's dependency asks for widgets, which a page without network could not show
+    warnings.simplefilter("ignore", TqdmWarning)
+    from kronfluence import Analyzer, FactorArguments, ScoreArguments, Task, prepare_model
 
 __all__ = ["PairDataset", "kronfluence_scores"]
 
@@ -124,7 +130,9 @@ def kronfluence_scores(
     _refuse_what_kronfluence_gets_wrong(layers)
     task = TwoViewTask(list(layers), seed)
     model = prepare_model(copy.deepcopy(encoder).eval(), task)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # kronfluence makes a disabled GradScaler by its old name
+        warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
         analyzer = Analyzer(
             "self_influence",
             model,

@@ -69,9 +69,13 @@ class Scores:
         halves = [(values[o[:half]].mean(0), values[o[half : 2 * half]].mean(0)) for o in order]
         return float(np.mean([spearmanr(a, b).statistic for a, b in halves]))
 
-    def order(self) -> Tensor:
-        """Return the positions of the images from the highest score to the lowest; ties keep their order."""
-        return torch.argsort(self.values, descending=True, stable=True)
+    def highest(self, k: int) -> Tensor:
+        """Return the positions of the k images with the highest scores, the highest first."""
+        return torch.argsort(self.values, descending=True, stable=True)[:k]
+
+    def lowest(self, k: int) -> Tensor:
+        """Return the positions of the k images with the lowest scores, the lowest first."""
+        return torch.argsort(self.values, stable=True)[:k]
 
     def __len__(self) -> int:
         return len(self.ids)

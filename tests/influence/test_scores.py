@@ -22,7 +22,6 @@ from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.filterwarnings("ignore:.*GradScaler:FutureWarning")
 
 
 def pairs_of(images, draw=0, views="one"):
@@ -147,9 +146,10 @@ def test_reliability_grows_with_draws():
     assert many == pytest.approx(1 / 1.5, abs=0.1)
 
 
-def test_order_is_from_high_to_low():
-    scores = Scores(torch.tensor([[0.2, 0.9, 0.2, 0.5]]), torch.arange(4), {})
-    assert scores.order().tolist() == [1, 3, 0, 2]
+def test_highest_and_lowest_start_at_their_end():
+    scores = Scores(torch.tensor([[0.2, 0.9, 0.1, 0.5]]), torch.arange(4), {})
+    assert scores.highest(3).tolist() == [1, 3, 0]
+    assert scores.lowest(2).tolist() == [2, 0]
     assert len(scores) == 4
 
 
