@@ -19,6 +19,7 @@ __all__ = ["agreement_matrix", "image_rows", "score_against", "score_distributio
 # Okabe and Ito's colours, which stay apart for every common kind of colour blindness
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 WIDTH = 8.0  # inches
+TITLE = 0.45  # inches above a row of images
 
 
 def image_rows(images: ImageSet, rows: Mapping[str, Tensor]) -> Figure:
@@ -32,17 +33,14 @@ def image_rows(images: ImageSet, rows: Mapping[str, Tensor]) -> Figure:
         Title → positions in `images`; all rows of the same length.
     """
     columns = max(len(positions) for positions in rows.values())
-    figure, axes = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(WIDTH, 1.35 * len(rows) * 10 / columns),
-        squeeze=False,
-        layout="constrained",
-    )
+    side = WIDTH / columns
+    height = len(rows) * (side + TITLE)
+    figure, axes = plt.subplots(len(rows), columns, figsize=(WIDTH, height), squeeze=False)
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - TITLE / height, wspace=0.08, hspace=TITLE / side)
     for axis in axes.flat:
         axis.axis("off")
     for (title, positions), row in zip(rows.items(), axes, strict=True):
-        row[0].text(0, 1.32, title, transform=row[0].transAxes, fontsize=10, fontweight="bold")
+        row[0].text(0, 1 + 0.24 / side, title, transform=row[0].transAxes, fontsize=10, fontweight="bold")
         for axis, position in zip(row, positions.tolist(), strict=False):
             axis.imshow(images.images[position].permute(1, 2, 0).numpy(), interpolation="nearest")
             label = int(images.labels[position])

@@ -4,6 +4,7 @@ Sign: the paper's influence is −gᵀH⁻¹g, which is never positive for a pos
 the magnitude gᵀ(H + λI)⁻¹g ≥ 0, and "high influence" means a large magnitude. There is no factor 1/N.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -246,8 +247,7 @@ def _by_batch(
     progress: bool,
 ) -> Scores:
     """Score the view pairs of all draws batch by batch, in eval mode."""
-    was_training = encoder.training
-    encoder = encoder.to(device).eval()
+    encoder = copy.deepcopy(encoder).to(device).eval()  # the caller's keeps its device and mode
     batches = list(zip(images.images.split(BATCH_SIZE), images.ids.split(BATCH_SIZE), strict=True))
     rows = []
     with tqdm(total=settings["draws"] * len(batches), unit="batch", disable=not progress) as bar:
@@ -263,7 +263,6 @@ def _by_batch(
                 )
                 rows.append(score(encoder, pair[0].to(device), pair[1].to(device)).cpu())
                 bar.update()
-    encoder.train(was_training)
     return _checked(torch.cat(rows).view(settings["draws"], -1), images, settings)
 
 

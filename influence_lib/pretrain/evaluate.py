@@ -1,5 +1,6 @@
 """How good a representation is: linear and weighted-kNN accuracy, with intervals."""
 
+import copy
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -54,10 +55,8 @@ class Accuracy:
 def embed(encoder: nn.Module, images: ImageSet, batch_size: int = 500, device: str | torch.device = "auto") -> Tensor:
     """Return the representations of unperturbed images: float32 N×D, on the CPU, in eval mode."""
     target = resolve_device(device)
-    was_training = encoder.training
-    encoder = encoder.to(target).eval()
+    encoder = copy.deepcopy(encoder).to(target).eval()  # the caller's keeps its device and mode
     features = [encoder(batch.to(target).float() / 255).float().cpu() for batch in images.images.split(batch_size)]
-    encoder.train(was_training).cpu()
     return torch.cat(features)
 
 

@@ -3,7 +3,6 @@ import json
 import pytest
 import torch
 
-from influence_lib.device import autocast_dtype, resolve_device
 from influence_lib.errors import InputError
 from influence_lib.pretrain import knn_accuracy, load_checkpoint, pretrain, pretrained
 from influence_lib.pretrain import loop as loop_module
@@ -178,18 +177,6 @@ def test_the_callers_random_state_is_left_alone(images):
 def test_bad_input_is_named(images, arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         pretrain(images, **{**TINY, **arguments})
-
-
-def test_cuda_is_refused_where_there_is_none():
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a CUDA device")
-    with pytest.raises(InputError, match="no CUDA device"):
-        resolve_device("cuda")
-
-
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", None), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
-def test_precision_is_what_was_asked_for(precision, dtype):
-    assert autocast_dtype(precision, torch.device("cpu")) is dtype
 
 
 def test_pretrained_trains_once_and_returns_what_is_stored(images, tmp_path, monkeypatch):
