@@ -15,8 +15,8 @@ views:
 - our loop at several widths, with our stem;
 - the augmentation with kornia and with torchvision, every image drawing its own parameters.
 
-Both train on the built-in `controlled` images; what they show makes no difference to the time. The first step
-of a run is not timed. solo-learn 1.0.2 needs the PyTorch Lightning of its time, so it lives in an environment
+Both train on the built-in `controlled` images; what they show makes no difference to the time. The first two
+steps of a run, in which memory grows to its size, are not timed. solo-learn 1.0.2 needs the PyTorch Lightning of its time, so it lives in an environment
 of its own, which this script makes and throws away, and which shares torch and all else with the interpreter
 that runs the script. Where it cannot be installed its rows are left out, and the report says why. Results go
 to `bench/results/pretrain.json`, and the table made from them to `bench/results/pretrain.md`.
@@ -139,7 +139,7 @@ class Bench:
         Of the images and of our training.
     """
 
-    def __init__(self, batch_size: int, steps: int, warmup: int = 1, seed: int = 0):
+    def __init__(self, batch_size: int, steps: int, warmup: int = 2, seed: int = 0):
         self.batch_size, self.steps, self.warmup, self.seed = batch_size, steps, warmup, seed
         # one batch: the set is balanced over ten classes, and what is over a full batch is not trained on
         self.images = load("controlled", n=10 * math.ceil(batch_size / 10), seed=seed)
@@ -377,7 +377,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--env", type=Path, metavar="FOLDER", help="keep solo-learn's environment here, or reuse it")
     parser.add_argument("--widths", type=positive, nargs="+", default=[16, 24, 32, 64])
     parser.add_argument("--batch-size", type=positive, default=256)
-    parser.add_argument("--steps", type=positive, default=3, help="timed training steps of each run")
+    parser.add_argument("--steps", type=positive, default=4, help="timed training steps of each run")
     parser.add_argument("--rounds", type=positive, default=2, help="how often ours and solo-learn take turns")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder of the two result files")
     return parser.parse_args(argv)

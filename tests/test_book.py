@@ -304,6 +304,7 @@ def test_a_chapter_that_was_never_executed_is_refused(book: Book) -> None:
     [
         ("a:  50%|#####     | 1/2 [00:01<00:01, 1.0it/s]\ra: 100%|#####| 2/2 [00:02<00:00, 1.0it/s]\n", None),
         ("5it [00:00, 9.1it/s]\n", None),
+        ("Fitting [32/32] 100%|███ [time left: 00:00, time spent: 00:21]\n", None),
         ("\rbar: 0%| | 0/9 [1:00:00<?, ?it/s]\nwarning: kept\n", "warning: kept"),
         ("plain\n\n  text [12:30]\n", "plain\n\n  text [12:30]\n"),
     ],

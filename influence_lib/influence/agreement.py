@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.stats import bootstrap, spearmanr
 
 from influence_lib.errors import InputError
@@ -69,7 +70,7 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
     _check_same_images(a, b)
     if not 1 <= k <= len(a):
         raise InputError(f"k is {k}, but it must be between 1 and the number of images, {len(a)}.")
-    return len(set(a.highest(k).tolist()) & set(b.highest(k).tolist())) / k
+    return float(torch.isin(a.highest(k), b.highest(k)).float().mean())
 
 
 def _check_same_images(a: Scores, b: Scores) -> None:

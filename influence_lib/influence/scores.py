@@ -60,15 +60,35 @@ class Scores:
         of a score with half the draws, so that of `values` is somewhat higher. None for a single draw, and NaN
         where the scores are constant.
         """
+        halves = self._halves()
+        return float(np.mean([spearmanr(a.values, b.values).statistic for a, b in halves])) if halves else None
+
+    def top_reliability(self, k: int) -> float | None:
+        """Return the fraction of the k highest images that two disjoint halves of the draws share.
+
+        The mean over the splits of `reliability`; None for a single draw.
+        """
+        halves = self._halves()
+        return (
+            float(np.mean([torch.isin(a.highest(k), b.highest(k)).float().mean() for a, b in halves]))
+            if halves
+            else None
+        )
+
+    def _halves(self) -> list[tuple["Scores", "Scores"]]:
         draws = len(self.by_draw)
         half = draws // 2
         if half == 0:
-            return None
+            return []
         rng = np.random.default_rng(0)
-        order = np.stack([rng.permutation(draws) for _ in range(SPLITS if draws > 2 else 1)])
-        values = self.by_draw.double().numpy()
-        halves = [(values[o[:half]].mean(0), values[o[half : 2 * half]].mean(0)) for o in order]
-        return float(np.mean([spearmanr(a, b).statistic for a, b in halves]))
+        orders = [rng.permutation(draws) for _ in range(SPLITS if draws > 2 else 1)]
+        return [
+            (
+                Scores(self.by_draw[order[:half]], self.ids, self.settings),
+                Scores(self.by_draw[order[half : 2 * half]], self.ids, self.settings),
+            )
+            for order in orders
+        ]
 
     def highest(self, k: int) -> Tensor:
         """Return the positions of the k images with the highest scores, the highest first."""

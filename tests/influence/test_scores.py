@@ -136,6 +136,13 @@ def test_reliability_is_the_correlation_of_disjoint_halves():
     assert same.reliability == pytest.approx(1)
 
 
+def test_top_reliability_counts_what_two_halves_share():
+    scores = Scores(torch.tensor([[4.0, 3.0, 2.0, 1.0], [4.0, 1.0, 3.0, 2.0]]), torch.arange(4), {})
+    assert scores.top_reliability(1) == 1
+    assert scores.top_reliability(2) == 0.5
+    assert Scores(scores.by_draw[:1], scores.ids, {}).top_reliability(2) is None
+
+
 def test_reliability_grows_with_draws():
     rng = np.random.default_rng(0)
     truth, noise = rng.normal(size=400), rng.normal(size=(16, 400))
