@@ -16,10 +16,11 @@ views:
 - the augmentation with kornia and with torchvision, every image drawing its own parameters.
 
 Both train on the built-in `controlled` images; what they show makes no difference to the time. The first two
-steps of a run, in which memory grows to its size, are not timed. solo-learn 1.0.2 needs the PyTorch Lightning of its time, so it lives in an environment
-of its own, which this script makes and throws away, and which shares torch and all else with the interpreter
-that runs the script. Where it cannot be installed its rows are left out, and the report says why. Results go
-to `bench/results/pretrain.json`, and the table made from them to `bench/results/pretrain.md`.
+steps of a run, in which memory grows to its size, are not timed. solo-learn 1.0.2 needs the PyTorch Lightning of
+its time, so it lives in an environment of its own, which this script makes and throws away, and which shares torch
+and all else with the interpreter that runs the script. Where it cannot be installed its rows are left out, and the
+report says why. Results go to `bench/results/pretrain.json`, and the table made from them to
+`bench/results/pretrain.md`.
 """
 
 import argparse

@@ -38,7 +38,7 @@ class PatchConvolution(torch.autograd.Function):
         return (patches @ matrix.T).view(n, rows, columns, out_channels).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """Return the gradients with respect to x and the weight."""
         patches, matrix = ctx.saved_tensors
         _, rows, columns, kernel, _, channels = ctx.windows
