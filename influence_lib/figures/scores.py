@@ -1,7 +1,4 @@
-"""Figures of the book: each function returns a matplotlib figure and computes nothing.
-
-Alt text belongs to the cell that shows a figure (``mystnb: image: alt:``); the book does not build without it.
-"""
+"""Figures of images, training and scores."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,13 +9,11 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from influence_lib.data import ImageSet
+from influence_lib.figures.style import COLOURS, WIDTH
 from influence_lib.influence import Agreement, Scores
 
 __all__ = ["agreement_matrix", "image_rows", "score_against", "score_distributions", "training_curve"]
 
-# Okabe and Ito's colours, which stay apart for every common kind of colour blindness
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-WIDTH = 8.0  # inches
 TITLE = 0.45  # inches above a row of images
 
 

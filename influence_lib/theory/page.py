@@ -1,0 +1,162 @@
+"""The statements as MyST Markdown: the overview, and a section for each with its verdict and its check."""
+
+import inspect
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import sympy
+
+from influence_lib.theory.checking import UNDEFINED, Report
+from influence_lib.theory.statement import OURS, REPAIRED, VERDICTS, Claim, Claims, Statement, Verdict
+
+__all__ = ["BADGES", "MEANING", "Example", "counterexamples", "overview", "section"]
+
+MEANING: dict[Verdict, str] = {
+    "holds": "true as printed, under the assumptions that the paper states",
+    "holds_with_assumptions": "true once an assumption is added that the paper does not state at that place",
+    "fails": "false as printed, with a counterexample; a corrected statement is given",
+    "definition": "not derivable from the paper's own Eq. 4 and 6; the derived quantity is given",
+    "notation": "true once a slip of sign, shape or typing is mended; the mended form is given",
+}
+# the sphinx-design role that shows each verdict; the word is in the badge, so colour is not needed to read it
+BADGES: dict[Verdict, str] = {
+    "holds": "bdg-success",
+    "holds_with_assumptions": "bdg-info",
+    "fails": "bdg-danger",
+    "definition": "bdg-warning",
+    "notation": "bdg-dark",
+}
+RELATIONS = {"=": "=", "≤": r"\le", "≠": r"\ne"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One claim at explicit numbers. Texts are Markdown.
+
+    Attributes
+    ----------
+    case : str
+        The numbers, and what is compared.
+    printed : str
+        What the printed form says of it, which is false.
+    corrected : str, optional
+        What the corrected form says, which is true; none where the verdict only adds an assumption.
+    """
+
+    case: str
+    printed: str
+    corrected: str | None
+
+
+def counterexamples(statement: Statement) -> list[Example]:
+    """Return the counterexample of a statement, computed; empty where it holds."""
+    if statement.counterexample is None:
+        return []
+    printed = _until_undefined(statement.counterexample(statement.printed))
+    if statement.verdict not in REPAIRED:
+        return [Example(c.label, _sides(c), None) for c in printed if c is not None]
+    corrected = list(statement.counterexample(statement.corrected))
+    pairs = zip_longest(printed, corrected)  # an undefined claim ends the printed ones
+    return [Example(c.label, "not defined" if p is None else _sides(p), _sides(c)) for p, c in pairs]
+
+
+def _until_undefined(claims: Claims) -> Iterator[Claim | None]:
+    try:
+        yield from claims
+    except UNDEFINED:
+        yield None
+
+
+def _sides(claim: Claim) -> str:
+    left, right = (_latex(side) for side in (claim.left, claim.right))
+    return f"${left} {RELATIONS[claim.relation]} {right}$"
+
+
+def _latex(value: Any) -> str:
+    value = sympy.sympify(value)
+    if getattr(value, "shape", None) == (1, 1):
+        value = value[0, 0]
+    return sympy.latex(value.applyfunc(sympy.simplify) if hasattr(value, "applyfunc") else sympy.simplify(value))
+
+
+def badge(verdict: Verdict) -> str:
+    """Return the verdict as a badge."""
+    return f"{{{BADGES[verdict]}}}`{verdict}`"
+
+
+def overview(statements: Iterable[Statement]) -> str:
+    """Return how often each verdict was given to the paper, what the verdicts mean, and a table of all statements."""
+    chosen = list(statements)
+    counts = Counter(entry.verdict for entry in chosen if entry.place != OURS)
+    legend = "\n".join(f"{badge(v)} {counts[v]}\n: {MEANING[v]}\n" for v in VERDICTS)
+    head = f"**{counts.total()} statements of the paper:**\n\n{legend}"
+    rows = [_row("Statement", "Verdict", "In one line")]
+    rows += [_row(f"{{prf:ref}}`{s.id}`: {s.title}\n\n    `{s.id}`", badge(s.verdict), s.line) for s in chosen]
+    lines = "\n".join(rows)
+    return f"{head}\n```{{list-table}}\n:header-rows: 1\n:widths: 36 24 40\n:class: theory\n\n{lines}\n```\n"
+
+
+def _row(*cells: str) -> str:
+    return "* - " + "\n  - ".join(cells)
+
+
+def section(report: Report) -> str:
+    """Return one statement with its verdict, what was found, the proof, the counterexample and the check."""
+    s = report.statement
+    kind = "theorem" if s.place == OURS else "proposition"
+    parts = [
+        f"::::{{prf:{kind}}} {s.title}\n:label: {s.id}\n\n{badge(s.verdict)} *{s.place}*\n\n{s.says}\n::::",
+        f"**What is meant.** {s.meant}" if s.meant else "",
+        f"**What is found.** {s.found}",
+        _examples(s),
+        f":::{{prf:proof}}\n:class: dropdown\n\n{s.proof}\n:::",
+        _checked(report),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _examples(statement: Statement) -> str:
+    examples = counterexamples(statement)
+    if not examples:
+        return ""
+    if statement.verdict in REPAIRED:
+        rows = [_row("The counterexample", "as printed (false)", "corrected (true)")]
+        rows += [_row(e.case, e.printed, e.corrected or "") for e in examples]
+    else:
+        rows = [_row("Without the assumption", "as printed (false)")]
+        rows += [_row(e.case, e.printed) for e in examples]
+    lines = "\n".join(rows)
+    return f"```{{list-table}}\n:header-rows: 1\n:class: theory\n\n{lines}\n```"
+
+
+def _checked(report: Report) -> str:
+    """Return the folded check: what was run, how it ended, and its code."""
+    s = report.statement
+    sizes = ", ".join(f"({k}, {d})" for k, d in s.sizes)
+    said = {
+        "SymPy": f"on symbols, at (k, d) = {sizes}" + (" and beyond" if s.symbolic else ""),
+        "numbers": "on random float64 matrices",
+        "sharpness": "at the counterexample: false as printed" + (", true as corrected" * (s.verdict in REPAIRED)),
+    }
+    lines = []
+    for c in report.checks:
+        outcome = "all as they should be" if c.passed else "FAILED: " + "; ".join(c.failures)
+        worst = f", largest relative deviation below {_above(c.worst)}" if c.kind == "numbers" else ""
+        lines.append(f"- {said[c.kind]}: {c.claims} claims, {outcome}{worst}")
+    code = "\n\n".join(_source(f) for f in (s.claims, s.symbolic, s.numeric, s.counterexample) if f is not None)
+    head = f"::::{{dropdown}} The check: {'passed' if report.passed else 'FAILED'}\n{s.rests}"
+    return "\n\n".join([head, "\n".join(lines), f"```python\n{code}\n```", "::::"])
+
+
+def _above(value: float) -> str:
+    """Return the next power of ten, which does not change with the last digits of a sum."""
+    return f"$10^{{{math.floor(math.log10(value)) + 1}}}$" if value > 0 else "$10^{-16}$"
+
+
+def _source(function: Callable[..., Any]) -> str:
+    return textwrap.dedent(inspect.getsource(function)).rstrip()
