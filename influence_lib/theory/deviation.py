@@ -82,10 +82,10 @@ def _prop2_1_all_sizes(f: Formulas) -> Claims:
 
 PROP2_1 = Statement(
     id="prop2_1",
-    title="Proposition 2.1, decomposition",
+    title="Proposition 2, part 1, decomposition",
     place="appendix C.3",
     verdict="holds",
-    line="the trace form of Proposition 1.1 as an inner product",
+    line="the trace form of Proposition 1 as an inner product",
     says=r"$I_{ssl}(x) = -2\varepsilon^2 \langle W^\top W, \delta\delta^\top \rangle_F$ for $\delta = \delta(x, \xi)$.",
     found="Right as printed; the same identity as {prf:ref}`prop1_1`.",
     proof=r"$\lVert W\delta \rVert^2 = \delta^\top W^\top W \delta = \operatorname{tr}(W^\top W\, \delta\delta^\top)$.",
@@ -97,7 +97,7 @@ PROP2_1 = Statement(
 
 
 def within(W: Matrix, delta: Matrix, own: Matrix, eps: Scalar) -> Scalar:
-    """Return −2ε² tr(WᵀW(δδᵀ − Σ_x)), the deviation of Proposition 2.2."""
+    """Return −2ε² tr(WᵀW(δδᵀ − Σ_x)), the deviation of part 2 of Proposition 2."""
     return -2 * eps**2 * trace(W.T @ W @ (delta @ delta.T - own))
 
 
@@ -109,7 +109,7 @@ def _prop2_2(f: Formulas, s: World) -> Claims:
 
 PROP2_2 = Statement(
     id="prop2_2",
-    title="Proposition 2.2, the deviation identity",
+    title="Proposition 2, part 2, the deviation identity",
     place="section 4.4 and appendix C.3",
     verdict="holds",
     line="an identity, about one input and its own perturbations",
@@ -161,14 +161,14 @@ PROP2_READING = Statement(
     place="section 4.4, after Proposition 2",
     verdict="fails",
     line="it compares a point with itself: an input that is always extreme has deviation 0",
-    says=r"""Proposition 2.2 shows exactly when a training point has unusually high influence: where
+    says=r"""Part 2 of Proposition 2 shows exactly when a training point has unusually high influence: where
 $\delta\delta^\top - \Sigma_x$ interacts strongly with $W^\top W$. The text calls $I_{expected}$, the mean over all
 inputs, the reference.""",
     meant="""High relative to the other inputs, as the sentence about the reference says, and as removing the points
 of highest influence needs.""",
-    found=r"""The deviation in Proposition 2.2 is from the input's *own* mean, and averages to 0 over its draws: it
-says which draw was unusual and nothing about which input is. Against the reference of Definition 1 there are two
-terms,
+    found=r"""The deviation in part 2 of Proposition 2 is from the input's *own* mean, and averages to 0 over its
+draws: it says which draw was unusual and nothing about which input is. Against the reference of Definition 1 there
+are two terms,
 
 $$I_{ssl}(x) - I_{expected} =
 \underbrace{-2\varepsilon^2 \operatorname{tr}\bigl(W^\top W (\delta\delta^\top - \Sigma_x)\bigr)}_{\text{this draw}}

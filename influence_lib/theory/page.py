@@ -109,12 +109,13 @@ def section(report: Report) -> str:
     """Return one statement with its verdict, what was found, the proof, the counterexample and the check."""
     s = report.statement
     kind = "theorem" if s.place == OURS else "proposition"
+    place = s.place if s.place == OURS else f"the paper, {s.place}"
     parts = [
-        f"::::{{prf:{kind}}} {s.title}\n:label: {s.id}\n\n{badge(s.verdict)} *{s.place}*\n\n{s.says}\n::::",
+        f"::::{{prf:{kind}}} {s.title}\n:label: {s.id}\n\n{badge(s.verdict)} *{place}*\n\n{s.says}\n::::",
         f"**What is meant.** {s.meant}" if s.meant else "",
         f"**What is found.** {s.found}",
         _examples(s),
-        f":::{{prf:proof}}\n:class: dropdown\n\n{s.proof}\n:::",
+        f":::{{prf:proof}}\n{s.proof}\n:::",
         _checked(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

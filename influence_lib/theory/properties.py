@@ -50,7 +50,7 @@ def _prop1_1_all_sizes(f: Formulas) -> Claims:
 
 PROP1_1 = Statement(
     id="prop1_1",
-    title="Proposition 1.1 and Claim 1, decomposition",
+    title="Proposition 1, part 1, and Claim 1, decomposition",
     place="section 3.2 and appendix C.2",
     verdict="holds",
     line="a rewriting of ‖Wδ‖² as a trace",
@@ -90,7 +90,7 @@ def _prop1_2_all_sizes(f: Formulas) -> Claims:
 
 PROP1_2 = Statement(
     id="prop1_2",
-    title="Proposition 1.2 and Claim 2, orthogonal invariance",
+    title="Proposition 1, part 2, and Claim 2, orthogonal invariance",
     place="section 3.2 and appendix C.2",
     verdict="holds",
     line="right, also for λ > 0 and under the data set's Hessian",
@@ -132,7 +132,7 @@ def _prop1_3_damped(f: Formulas) -> Claims:
 
 PROP1_3 = Statement(
     id="prop1_3",
-    title="Proposition 1.3 and Claim 3, scaling",
+    title="Proposition 1, part 3, and Claim 3, scaling",
     place="section 3.2 and appendix C.2",
     verdict="holds_with_assumptions",
     line="α² always; ε² only without damping: at a fixed λ > 0 small perturbations scale as ε⁴",
@@ -198,7 +198,7 @@ def _prop1_4_ones(f: Formulas) -> Claims:
 
 PROP1_4 = Statement(
     id="prop1_4",
-    title="Proposition 1.4, stability",
+    title="Proposition 1, part 4, stability",
     place="section 3.2",
     verdict="fails",
     line="the bound lacks its second-order term, and fails for every E along Wδδᵀ however small",
