@@ -1,8 +1,8 @@
 """The paper's statements as a registry: each with its verdict, its proof, and checks that can fail.
 
 Every formula is written once and checked in two worlds: on symbols with SymPy, and on random float64 matrices with
-autograd. Neither knows the formula: both differentiate the loss. Where the paper's form is another one it is kept
-beside it, and has to fail.
+autograd. Wherever a statement is about derivatives, both differentiate the loss and know nothing of the formula. Where
+the paper's form is another one it is kept beside it, and has to fail.
 """
 
 from influence_lib.theory.checking import Check, Report, check, numeric, sharpness, symbolic

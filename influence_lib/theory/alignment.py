@@ -91,13 +91,13 @@ PROP3 = Statement(
     title="Proposition 3, cosine and Euclidean loss",
     place="appendix C.1, step 3; used in section 3.1",
     verdict="fails",
-    line="only the part of Wδ orthogonal to Wx counts; for k = 1 the cosine loss is identically 0",
+    line="only the part of Wδ orthogonal to Wx counts; for k = 1 the cosine loss is 0 for all small ε",
     says=r"""For small perturbations (Definition 3, so $\delta \perp x$) the cosine loss is proportional to the
 Euclidean one: $L_{cos} \approx \varepsilon^2 \lVert W\delta \rVert^2 / (2 \lVert Wx \rVert^2)$.""",
     meant=r"""Both losses measure how far the view moves, and $1 - \cos\theta \approx \theta^2 / 2$. "Proportional"
 is up to the factor $1 / (2\lVert Wx \rVert^2)$, which differs from image to image; a ranking by one is therefore
 not a ranking by the other.""",
-    found=r"""With $a = Wx$, $u = W\delta$ and $p = u - a\,(a^\top u) / \lVert a \rVert^2$, the part of $u$
+    found=r"""With $a = Wx \ne 0$, $u = W\delta$ and $p = u - a\,(a^\top u) / \lVert a \rVert^2$, the part of $u$
 orthogonal to $a$,
 
 $$L_{cos} = \frac{\varepsilon^2}{2} \frac{\lVert p \rVert^2}{\lVert a \rVert^2}
@@ -105,13 +105,15 @@ $$L_{cos} = \frac{\varepsilon^2}{2} \frac{\lVert p \rVert^2}{\lVert a \rVert^2}
 
 The printed form counts the whole of $u$. It would need $W\delta \perp Wx$ in the *representation*; $\delta \perp x$
 in the *input* does not give it. In the case $k = 1$, with which the paper continues, $p = 0$ always:
-representations are numbers, the cosine loss vanishes identically, and the Euclidean one does not.""",
+representations are numbers, the cosine loss is 0 as long as the view keeps the sign, and the Euclidean one is not.
+(The printed form is right to second order if $W^\top W$ is a multiple of $I$, for then $\delta \perp x$ gives
+$W\delta \perp Wx$.)""",
     proof=r"""Let $c = a^\top u / \lVert a \rVert^2$. In the plane of $a$ and $p$ the second view is
 $(1 + \varepsilon c)\, a + \varepsilon p$, so the angle has
 $\tan\varphi = \varepsilon \lVert p \rVert / (\lVert a \rVert (1 + \varepsilon c)) =: t$ and
 $L_{cos} = 1 - (1 + t^2)^{-1/2} = t^2 / 2 + O(t^4)$. Expand $t^2$ in $\varepsilon$.""",
-    rests="""The proof covers all k and d. SymPy expands the loss in ε for k = d = 2 with symbolic W and δ; autograd
-does at larger sizes.""",
+    rests="""The proof covers all k and d. SymPy expands the loss in ε for k = d = 2 with symbolic W and length of
+x, the axes laid along x and δ; autograd does at larger sizes.""",
     formulas={
         "leading": Formula(
             holds=lambda W, x, delta: norm2(off_axis(W @ x, W @ delta)) / (2 * norm2(W @ x)),

@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 from influence_lib.theory.checking import Report
-from influence_lib.theory.page import MEANING, counterexamples
+from influence_lib.theory.page import HEADINGS, MEANING, Example, counterexamples
 from influence_lib.theory.registry import STATEMENTS, check_all, statement
+from influence_lib.theory.statement import Verdict
 
 __all__ = ["add_commands"]
 
@@ -65,7 +66,7 @@ def _explanation(report: Report) -> str:
         f"Meant: {s.meant}" if s.meant else "",
         f"Verdict: {s.verdict} ({MEANING[s.verdict]})\n{s.line}",
         s.found,
-        *(_example(e.case, e.printed, e.corrected) for e in counterexamples(s)),
+        *(_example(s.verdict, e) for e in counterexamples(s)),
         f"Proof: {s.proof}",
         s.rests,
         "\n".join(
@@ -76,6 +77,7 @@ def _explanation(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _example(case: str, printed: str, corrected: str | None) -> str:
-    true = "" if corrected is None else f"\n  corrected (true):   {corrected}"
-    return f"{case}\n  as printed (false): {printed}{true}"
+def _example(verdict: Verdict, example: Example) -> str:
+    false, true = HEADINGS[verdict]
+    corrected = "" if example.corrected is None else f"\n  {true}: {example.corrected}"
+    return f"{example.case}\n  {false}: {example.printed}{corrected}"

@@ -126,7 +126,7 @@ def _ext_cosine_numbers(f: Formulas, s: World) -> Claims:
 
 EXT_COSINE = Statement(
     id="ext_cosine",
-    title="Equation 6 for a linear encoder: the cosine loss under its own Hessian",
+    title="The cosine loss of Eq. 6 for a linear encoder, under its own Hessian",
     place=OURS,
     verdict="holds",
     line="undamped it is exactly 0; at a fixed λ it is of order ε⁴, can be positive, and αW acts as α²λ",
@@ -146,14 +146,15 @@ $H$ in $W$. Write $a = Wx \ne 0$ and $W\delta = c\,a + p$ with $p \perp a$, and 
 4. *Order.* For fixed $\lambda > 0$ and $\varepsilon \to 0$:
    $\displaystyle I^\lambda = -\frac{\varepsilon^4}{\lambda} \lVert g_2 \rVert^2 + O(\varepsilon^5)$.
 5. *Scaling.* $I^\lambda(\alpha W) = I^{\alpha^2 \lambda}(W)$ for $\alpha > 0$.
-6. *Sign.* $H$ is indefinite wherever $g \ne 0$, and there are $\lambda > 0$ with $I^\lambda > 0$.""",
-    found=r"""Theorem 1 predicts $-2L$, of order $\varepsilon^2$, growing as $\alpha^2$. Eq. 6 with its own loss
-gives 0 without damping; with damping, order $\varepsilon^4$, falling as $\alpha^{-2}$ for large weights. The two
-branches of the gradient nearly cancel, which is where the second power of $\varepsilon$ goes: each branch alone is
-of order $\varepsilon$. Scores of two encoders whose last layers differ in scale are not comparable at the same
-$\lambda$, unless $\lambda$ follows the curvature's own scale, as the usual 0.1 times its mean does. The smallest
-example: $W = I$ and orthogonal views $(1, 0)$, $(0, 1)$ have $I^\lambda = 2\lambda / (1 - \lambda^2)$, which is
-*positive* for $\lambda < 1$.""",
+6. *Sign.* $H$ is indefinite wherever $g \ne 0$, and there are $\lambda > 0$ with $I^\lambda > 0$; all of them lie
+   below the size of the most negative eigenvalue, which is $O(\varepsilon^2)$.""",
+    found=r"""Theorem 1 predicts $-2L$, of order $\varepsilon^2$, growing as $\alpha^2$. Theorem 1's shortcut, one
+example's own Hessian, applied to the loss of Eq. 6 gives 0 without damping; with damping, order $\varepsilon^4$,
+falling as $\alpha^{-2}$ for large weights. The two branches of the gradient nearly cancel, which is where the
+second power of $\varepsilon$ goes: each branch alone is of order $\varepsilon$. Scores in the weights of two last
+layers that differ in scale are not comparable at the same $\lambda$, unless $\lambda$ follows the curvature's own
+scale, as 0.1 times the mean eigenvalue of a Gauss–Newton matrix does. The smallest example: $W = I$ and orthogonal
+views $(1, 0)$, $(0, 1)$ have $I^\lambda = 2\lambda / (1 - \lambda^2)$, which is *positive* for $0 < \lambda < 1$.""",
     proof=r"""(1) {prf:ref}`prop3`. (2) $\partial L / \partial a = -(\hat b - \kappa\hat a) / \lVert a \rVert$, the
 same for $b$, and the chain rule; $g_2$ is the gradient of $\lVert p \rVert^2 / (2 \lVert a \rVert^2)$, whose parts
 in $W\delta$ and $Wx$ are $p / \lVert a \rVert^2$ and
@@ -161,8 +162,9 @@ $-(c p + \lVert p \rVert^2 a / \lVert a \rVert^2) / \lVert a \rVert^2$. (3) $L$ 
 {prf:ref}`ext_homogeneous`. (4) $g = \varepsilon^2 g_2 + O(\varepsilon^3)$ and $H = O(\varepsilon^2)$, so
 $(H + \lambda I)^{-1} = I / \lambda + O(\varepsilon^2)$. (5) $g(\alpha W) = g(W) / \alpha$ and
 $H(\alpha W) = H(W) / \alpha^2$. (6) is the proof of {prf:ref}`eq6_sign`.""",
-    rests="""The proof covers all k ≥ 2 and d. SymPy confirms 1, 2 and the ε² coefficient for k = d = 2 with
-symbolic W, and 3 to 6 at the example; numbers confirm every point at larger sizes.""",
+    rests="""The proof covers all k ≥ 2 and d. SymPy confirms 1 (through squared cosines), 2 and the ε² coefficient
+for k = d = 2 with symbolic W, and 3 to 6 at the example; numbers confirm 1 to 5 and the negative eigenvalue of 6 at
+larger sizes.""",
     formulas={
         "loss": Formula(exact_loss),
         "gradient": Formula(exact_gradient),
@@ -204,12 +206,12 @@ def _ext_gauss_newton(f: Formulas, s: World) -> Claims:
     yield equal("any J, λ > 0", f.damped(r, J @ J.T, damping), influence(J.T @ r, J.T @ J, damping))
     yield equal("any J of full row rank, λ → 0", f.undamped(norm2(r) / 2), undamped(J.T @ r, J.T @ J))
     W, delta, eps = s.matrix("W", s.k, s.d), s.unit("t", s.d), s.positive("eps")
-    # L_ssl = ½‖r‖² with r = √2 εWδ, so that JJᵀ = 2ε²I
-    repaired = f.damped(
-        sqrt(sympy.Integer(2)) * eps * W @ delta if isinstance(s, Symbols) else 2**0.5 * eps * W @ delta,
-        2 * eps**2 * identity(s.k, W),
-        damping,
-    )
+
+    def stretched(V: Matrix) -> Matrix:
+        return (sympy.sqrt(2) if isinstance(s, Symbols) else 2**0.5) * eps * V @ delta
+
+    J = jacobian(stretched, W)  # L_ssl = ½‖r‖² with this residual
+    repaired = f.damped(stretched(W), J @ J.T, damping)
     yield equal("Euclidean loss: Theorem 1", repaired, theorem1(W, delta, eps, damping))
     if isinstance(s, Symbols):
         W, x, delta, eps = sympy.Matrix([[1, 1], [0, 2]]), sympy.Matrix([1, 0]), sympy.Matrix([0, 1]), s.positive("eps")
@@ -231,6 +233,14 @@ def _ext_gauss_newton_numbers(f: Formulas, s: World) -> Claims:
     yield equal("cosine loss, λ > 0", damped, influence(g, J.T @ J, damping))
     zero = torch.zeros(()).double()
     yield at_most("never positive", damped, zero)
+    yield at_most("falls in magnitude with λ", f.damped(r, K, damping / 2), damped)
+    T = s.matrix("T", J.shape[1], J.shape[1])
+    yield equal("other parameters", f.undamped(loss), undamped(T.T @ rows(g), T.T @ J.T @ J @ T), tolerance=1e-5)
+    flat = torch.cat([J, J[:1]])  # a residual with one component more, which the parameters cannot move by itself
+    longer = torch.cat([r, s.matrix("r", 1, 1)])
+    within = flat @ torch.linalg.pinv(flat) @ longer
+    yield equal("r outside the range", f.undamped(norm2(within) / 2), undamped(flat.T @ longer, flat.T @ flat))
+
     yield at_most("never beyond −2L", f.undamped(loss), damped)
     yield equal(
         "αW is α²λ", f.damped(r, f.kernel(alpha * W, x, delta, eps), damping), f.damped(r, K, alpha**2 * damping)
@@ -242,7 +252,7 @@ EXT_GAUSS_NEWTON = Statement(
     title="Theorem 1 repaired: the Gauss–Newton matrix",
     place=OURS,
     verdict="holds",
-    line="with Gauss–Newton the undamped own-example influence is −2L for the cosine loss too, in any parameters",
+    line="with Gauss–Newton the undamped own influence is −2L for the cosine loss too, where r is in the range of J",
     says=r"""Let $L = \frac12 \lVert r(\theta) \rVert^2$ with $J = \partial r / \partial\theta$, $g = J^\top r$, and
 put the Gauss–Newton matrix $J^\top J$ in the place of $H$.
 
@@ -262,10 +272,12 @@ put the Gauss–Newton matrix $J^\top J$ in the place of $H$.
    - \frac{x^\top x_{aug}}{\lVert a \rVert \lVert b \rVert} (PQ + QP) .$$
 5. *Scaling.* In (4), $I^\lambda(\alpha W) = I^{\alpha^2\lambda}(W)$.""",
     found=r"""This is what Theorem 1 wants to say, and it holds for the loss that the paper uses: sign, order
-$\varepsilon^2$, independence of the parameters ({prf:ref}`cor1`), the same $-2L$. It is also why, in practice, a
-damped Gauss–Newton score of an image on its own curvature can add nothing to the raw loss but a weight between 0
-and 1 in each direction of the representation. Differences between score and loss then come from curvature averaged
-over other images, as in {prf:ref}`ext_dataset`.""",
+$\varepsilon^2$, independence of the parameters ({prf:ref}`cor1`), the same $-2L$. A damped Gauss–Newton score of an
+image on its own curvature adds to the raw loss a weight between 0 and 1 for each direction of the representation.
+Further differences between score and loss come from curvature averaged over other images, as in
+{prf:ref}`ext_dataset`. The residual matters: $J^\top J$ is built from $r = \hat a - \hat b$, for which the loss is
+a sum of squares. The generalised Gauss–Newton matrix that keeps the Hessian of the cosine in the *outputs* is, for
+a linear encoder, the exact and indefinite $H$ of {prf:ref}`ext_cosine`.""",
     proof=r"""(1) The push-through identity $J (J^\top J + \lambda I)^{-1} J^\top = K (K + \lambda I)^{-1}$, whose
 eigenvalues $\kappa / (\kappa + \lambda)$ lie in $[0, 1)$ and fall with $\lambda$. (2) They tend to 1 on the range
 of $J$ and are 0 across it. A change of parameters turns $J$ into $JT$, with the same range if $T$ is onto. (3)
@@ -275,7 +287,8 @@ $\hat a^\perp + \hat b^\perp = \mathbb{R}^k$.
 $J = P / \lVert a \rVert \otimes x^\top - Q / \lVert b \rVert \otimes x_{aug}^\top$ gives $K$. (5) $r$ stays, and
 $K(\alpha W) = K(W) / \alpha^2$.""",
     rests="""The proof covers all sizes. SymPy confirms 1 and 2 for a symbolic 2×3 Jacobian, 3 with symbolic W, and
-K for one W with symbolic ε; numbers confirm all of it at larger sizes with autograd.""",
+K for one W with symbolic ε; numbers confirm all five points with autograd, and 2 with a change of parameters and
+with an r outside the range.""",
     formulas={
         "damped": Formula(lambda r, K, damping: -scalar(r.T @ K @ inverse(K + damping * identity(K.shape[0], K)) @ r)),
         "undamped": Formula(lambda loss: -2 * loss),

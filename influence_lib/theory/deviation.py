@@ -142,17 +142,22 @@ def _prop2_reading(f: Formulas, s: World) -> Claims:
     )
 
 
-def _prop2_reading_fixed(f: Formulas) -> Claims:
+def _prop2_reading_axes(f: Formulas) -> Claims:
+    """Two inputs whose perturbation is e₁ with a chance of its own, and e₂ otherwise; both draw e₁."""
     W, first, second = sympy.Matrix([[1, 0]]), sympy.Matrix([1, 0]), sympy.Matrix([0, 1])
-    total = (first @ first.T + second @ second.T) / 2
-    expected = (own_influence(W, first, EPS) + own_influence(W, second, EPS)) / 2
-    for name, delta in (("first", first), ("second", second)):
-        actual = own_influence(W, delta, EPS) - expected
-        yield equal(
-            rf"$W = (1, 0)$, inputs with the fixed $\delta = (1, 0)$ and $(0, 1)$: deviation of the {name}",
-            f.deviation(W, delta, delta @ delta.T, total, EPS),
-            actual,
-        )
+    for chances in ((1, 0), (sympy.Rational(9, 10), sympy.Rational(1, 2))):
+        own = [sympy.diag(chance, 1 - chance) for chance in chances]
+        mean = sum(chances) / sympy.Integer(2)
+        expected = mean * own_influence(W, first, EPS) + (1 - mean) * own_influence(W, second, EPS)
+        drawn = (first, first) if chances[1] else (first, second)  # the second input never draws e₁ where it cannot
+        for number, (delta, moment) in enumerate(zip(drawn, own, strict=True), start=1):
+            yield equal(
+                rf"$W = (1, 0)$, $\delta = (1, 0)$ with chances ${sympy.latex(chances[0])}$ and "
+                rf"${sympy.latex(chances[1])}$ for the two inputs, else $(0, 1)$: deviation of input {number} "
+                rf"where it draws $({delta[0]}, {delta[1]})$",
+                f.deviation(W, delta, moment, (own[0] + own[1]) / 2, EPS),
+                own_influence(W, delta, EPS) - expected,
+            )
 
 
 PROP2_READING = Statement(
@@ -160,12 +165,14 @@ PROP2_READING = Statement(
     title="What section 4.4 reads from Proposition 2",
     place="section 4.4, after Proposition 2",
     verdict="fails",
-    line="it compares a point with itself: an input that is always extreme has deviation 0",
+    line="it compares a point with itself: an input that is always extreme has mean deviation 0",
     says=r"""Part 2 of Proposition 2 shows exactly when a training point has unusually high influence: where
 $\delta\delta^\top - \Sigma_x$ interacts strongly with $W^\top W$. The text calls $I_{expected}$, the mean over all
 inputs, the reference.""",
-    meant="""High relative to the other inputs, as the sentence about the reference says, and as removing the points
-of highest influence needs.""",
+    meant=r"""High relative to the other inputs, as the sentence about the reference says, and as removing the points
+of highest influence needs. Assumption 1 (ii), that $\Sigma_x$ is close to $\Sigma$ for typical inputs, would make
+the two references agree, and after it the paper names the other kind of high influence, inputs that need unusual
+invariances.""",
     found=r"""The deviation in part 2 of Proposition 2 is from the input's *own* mean, and averages to 0 over its
 draws: it says which draw was unusual and nothing about which input is. Against the reference of Definition 1 there
 are two terms,
@@ -175,7 +182,8 @@ $$I_{ssl}(x) - I_{expected} =
 \;\underbrace{-\,2\varepsilon^2 \operatorname{tr}\bigl(W^\top W (\Sigma_x - \Sigma)\bigr)}_{\text{this input}} ,$$
 
 and the second is the one that a list of influential images is about. It is the input's expected loss against the
-mean loss: no more than the raw loss says. When a score is averaged over many draws the first term goes to 0.""",
+mean loss: no more than the raw loss says. (Where $\Sigma_x = \Sigma$ for all inputs, that term is 0, and a high
+score is the luck of one draw.) When a score is averaged over many draws the first term goes to 0.""",
     proof=r"Add and subtract $\mathbb{E}_\xi[I_{ssl}(x)] = -2\varepsilon^2 \operatorname{tr}(W^\top W \Sigma_x)$.",
     rests="""The proof covers every distribution; SymPy and numbers confirm it for two inputs with two perturbations
 each.""",
@@ -186,7 +194,7 @@ each.""",
         )
     },
     claims=_prop2_reading,
-    counterexample=_prop2_reading_fixed,
+    counterexample=_prop2_reading_axes,
     sizes=((1, 2),),
 )
 
@@ -228,7 +236,7 @@ ASSUMPTION1 = Statement(
     line="δ ⟂ x makes every Σ_x singular, so (i) cannot hold; (ii) then needs Σ small along every input",
     says=r"""(i) $\Sigma_x = \mathbb{E}_\xi[\delta\delta^\top]$ is well-conditioned for each input, (ii) $\Sigma_x$
 concentrates around $\Sigma = \mathbb{E}_x[\Sigma_x]$ for typical inputs, (iii) perturbations preserve semantic
-content; all in the setting of Definition 3.""",
+content. The question is whether this can be had together with Definition 3.""",
     meant=r"""Section 4.4 restates the setting without $\delta \perp x$. Without it (i) and (ii) can be met, for
 example by isotropic noise, $\Sigma_x = I/d$. (iii) is a wish about images; no formula of the paper uses it.""",
     found=r"""With Definition 3's $\delta \perp x$, $\Sigma_x x = \mathbb{E}[\delta\, (\delta^\top x)] = 0$:
@@ -238,8 +246,9 @@ below,
 $$\lVert \Sigma_x - \Sigma \rVert_{op} \;\ge\; \frac{x^\top \Sigma x}{\lVert x \rVert^2} ,$$
 
 so it asks that $\Sigma$ be small along every typical input; if the inputs point everywhere and $\Sigma = I/d$, the
-left side is at least $\lVert \Sigma \rVert_{op}$, no concentration at all. Mended: drop $\delta \perp x$, which no
-result needs, or ask (i) on the complement of $x$ and (ii) for the projected $\Sigma$.""",
+left side is at least $\lVert \Sigma \rVert_{op}$: in this norm the deviation is as large as $\Sigma$ itself (in the
+Frobenius norm it can be $1/\sqrt{d - 1}$ of it). Mended: drop $\delta \perp x$, which no result needs, or ask (i)
+on the complement of $x$ and (ii) for the projected $\Sigma$.""",
     proof=r"""$x^\top (\Sigma - \Sigma_x) x = x^\top \Sigma x$ since $\Sigma_x x = 0$; and
 $\lVert A \rVert_{op} \ge x^\top A x / \lVert x \rVert^2$.""",
     rests="The proof covers all d; SymPy confirms rank and gap for d = 2 and 3, numbers in more dimensions.",

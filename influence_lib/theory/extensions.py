@@ -90,15 +90,16 @@ $H = \nabla^2 \frac1n \sum_j L_j$.
    for $\lambda \to 0$, with the leverage $\ell_i = \delta_i^\top \hat\Sigma^{+} \delta_i$.
 2. $1 \le \ell_i \le n$ and $\sum_i \ell_i = n \operatorname{rank} \hat\Sigma$: leverage is shared out among the
    examples.
-3. Example $j$ outranks example $i$ with $L_i > L_j$ exactly if $\ell_j / \ell_i > L_i / L_j$. The smallest data set
-   on which that happens has $n = 3$ and $d = 2$ (and $k = 1$).
+3. For $\lambda \to 0$, example $j$ outranks example $i$ with $L_i > L_j > 0$ exactly if
+   $\ell_j / \ell_i > L_i / L_j$. The smallest data set on which that happens has $n = 3$ and $d = 2$ (and $k = 1$).
 4. With the hat value $h_i = \ell_i / n$, one more copy of example $i$ makes it $h_i / (1 + h_i)$; with $m$ copies
    in the data set $\ell_i \le n / m$.""",
     found=r"""The score is the raw loss, reweighted by how unusual the *perturbation* is among all perturbations.
-With the own Hessian of {prf:ref}`thm1` a duplicate changes nothing; under the data set's Hessian it halves a
-leverage of $h = 1$ and hardly touches a small one. So low scores can point at duplicates only through this factor
-(or through a low loss), and only where the duplicates are also perturbed alike. Isotropic noise has
-$\hat\Sigma \approx I/d$ and the same leverage for all: then the influence ranks as the loss does.""",
+With the own Hessian of {prf:ref}`thm1` a duplicate changes nothing; under the data set's Hessian it halves a hat
+value of 1 and hardly touches a small one. So low scores can point at duplicates only through this factor (or
+through a low loss), and only where the duplicates are also perturbed alike. Isotropic noise on many more images
+than dimensions has $\hat\Sigma \approx I/d$ and nearly the same leverage for all: then the influence ranks as the
+loss does.""",
     proof=r"""(1) is the proof of {prf:ref}`thm1_dataset`; for $\lambda \to 0$ note
 $\delta_i \in \operatorname{range} \hat\Sigma$. (2) $h_i$ is a diagonal entry of the projection
 $D^\top (DD^\top)^{+} D$, so $h_i \le 1$ and $\sum_i h_i = \operatorname{rank} D$. From below,
@@ -205,7 +206,7 @@ def _ext_homogeneous_numbers(f: Formulas, s: World) -> Claims:
 
 EXT_HOMOGENEOUS = Statement(
     id="ext_homogeneous",
-    title="Own-example influence of a homogeneous loss is the loss",
+    title="Own-example influence of a homogeneous loss is the loss times a constant",
     place=OURS,
     verdict="holds",
     line="−gᵀH⁺g = −p/(p − 1)·L for degree p: Theorem 1 is the case p = 2, and the cosine loss, p = 0, gets 0",
@@ -302,7 +303,7 @@ EXT_GROUP = Statement(
     title="Group influence, derived",
     place=OURS,
     verdict="holds",
-    line="additive on the group's own Hessian; with the data set's, interaction is weighted by shared leverage",
+    line="undamped, additive on the group's own Hessian; on the data set's, interaction goes with shared leverage",
     says=r"""Let $L_S = \sum_{i \in S} \varepsilon^2 \lVert W\delta_i \rVert^2$,
 $M_S = \sum_{i \in S} \delta_i\delta_i^\top$, and $\hat\Sigma = \frac1n \sum_j \delta_j\delta_j^\top$ over the data
 set.

@@ -149,16 +149,19 @@ EQ6_SIGN = Statement(
     title="Equation 6, the sign",
     place="section 3, Eq. 6",
     verdict="holds_with_assumptions",
-    line="never positive where H + λI is positive definite; the cosine loss's own Hessian never is",
-    says=r"""The self-influence $-g^\top H^{-1} g$ is never positive, so that "high influence" has a meaning: a
-large magnitude.""",
+    line="never positive where H + λI is positive definite; the cosine loss's own H is not, nor with a small λ",
+    says=r"""What the paper's use of "high influence" needs: the self-influence $-g^\top H^{-1} g$ is never
+positive, so that it can be read by its magnitude.""",
     meant="""Curvature as it is computed in practice. EK-FAC and LoGra build a Gauss-Newton or Fisher matrix, which
 is positive semidefinite, and damping makes it positive definite.""",
     found=r"""**Assumption: $H + \lambda I$ is positive definite.** That is so for a Gauss–Newton or Fisher matrix
-with $\lambda > 0$, and for the Hessian at a nondegenerate minimiser. It is *not* so for the Hessian of Eq. 6's own
-loss: the cosine distance does not change under $\theta \to \alpha\theta$ in the last layer, so
-$\theta^\top H \theta = 0$ although $H\theta = -g \ne 0$, and $H$ is indefinite wherever $g \ne 0$. For such a loss
-there is always a $\lambda > 0$ at which the influence is positive, and as large as one likes. In this book "high
+with $\lambda > 0$, and for the Hessian at a nondegenerate minimiser. It is *not* so for the exact Hessian of the
+cosine distance itself. This loss does not change when the weights $\theta$ of a last linear layer become
+$\alpha\theta$, so that, with gradient and Hessian in these weights, $\theta^\top H \theta = 0$ although
+$H\theta = -g \ne 0$: $H$ is indefinite wherever $g \ne 0$. On an example's own Hessian there is then always a
+$\lambda > 0$ at which the influence is positive, and as large as one likes; a $\lambda$ above the size of the most
+negative eigenvalue mends it. The mean over a data set of such losses is scale-invariant too, so its Hessian is
+indefinite where the mean gradient is not 0, and singular along $\theta$ at a minimiser. In this book "high
 influence" is always a large $g^\top (H + \lambda I)^{-1} g$ with a positive semidefinite $H$.""",
     proof=r"""If $H = RR^\top$ with $R$ invertible, then $-g^\top H^{-1} g = -\lVert R^{-1} g \rVert^2 \le 0$. Now
 let $L(\alpha\theta) = L(\theta)$. Differentiating in $\alpha$ at 1, and that in $\theta$: $\theta^\top g = 0$ and

@@ -4,7 +4,7 @@ import sympy
 import torch
 
 from influence_lib.theory.algebra import Matrix, Scalar, inverse, norm2, ones
-from influence_lib.theory.setting import own_influence
+from influence_lib.theory.setting import dataset_influence, own_influence
 from influence_lib.theory.statement import Claims, Formula, Formulas, Statement, at_most, differ, equal
 from influence_lib.theory.theorem1 import unit_columns
 from influence_lib.theory.worlds import Symbols, World
@@ -71,14 +71,15 @@ that is made of them; it changes the printed $I(S)$, from $-8\varepsilon^2$ to $
   $R(S) = -4\varepsilon^2 \sum_{i<j} (\delta_i^\top M^{+} \delta_j)\, (W\delta_i)^\top (W\delta_j)$.
 
 {prf:ref}`ext_group` has both with damping. The printed formula is the second with every
-$\delta_i^\top M^{+} \delta_j$ set to 1, which no data set of more than one example has.""",
+$\delta_i^\top M^{+} \delta_j$ set to 1, which no data set of more than one example has. In $R(S)$ the single
+influences are those on the same Hessian.""",
     proof=r"""$H_S = I_k \otimes 2\varepsilon^2 M_S$ and $g_S = 2\varepsilon^2 W M_S$ give
 $g_S^\top H_S^{+} g_S = 2\varepsilon^2 \operatorname{tr}(W M_S M_S^{+} M_S W^\top) = 2\varepsilon^2
 \operatorname{tr}(W M_S W^\top)$.
-The matrix $(\delta_i^\top M^{+} \delta_j)_{ij}$ is an orthogonal projection of size $n \times n$, whose diagonal is
-below 1 for some $i$ unless all $\delta_i$ are linearly independent, and then it is $I$.""",
-    rests="""The proof covers all k, d and S; SymPy confirms it for two examples, numbers for more examples than
-dimensions.""",
+The matrix $(\delta_i^\top M^{+} \delta_j)_{ij}$ is an orthogonal projection, in which a diagonal entry 1 has only
+zeros beside it.""",
+    rests="""The proof covers all k, d and S; SymPy confirms the subset's Hessian for two examples, numbers for more
+examples than dimensions; the data set's Hessian is checked with {prf:ref}`ext_group`.""",
     formulas={
         "group": Formula(holds=lambda W, D, eps: -2 * eps**2 * norm2(W @ D), printed=printed_group),
     },
@@ -109,12 +110,12 @@ def _cor3_converse(f: Formulas) -> Claims:
 
 
 def _cor3_dataset(f: Formulas, s: World) -> Claims:
-    D, eps = s.matrix("D", s.d, s.d + 2), s.positive("eps")
-    hat = D.T @ inverse(D @ D.T) @ D
-    W = torch.linalg.qr(s.matrix("q", s.d, s.d)).Q @ inverse(D[:, : s.d])  # maps the first d directions to a frame
-    image = W @ D[:, : s.d]
-    none = remainder(hat[: s.d, : s.d] * (image.T @ image), eps)
-    yield equal("orthogonal images: the derived remainder is 0 too", none, 0 * none, scale=1)
+    D, eps, damping = s.matrix("D", s.d, s.d + 2), s.positive("eps"), s.positive("lambda")
+    subset = D[:, : s.d]
+    W = s.orthogonal("q", s.d) @ inverse(subset)  # maps the first d directions to an orthonormal frame
+    single = sum(dataset_influence(W, D[:, i : i + 1], D, eps, damping) for i in range(s.d))
+    group = dataset_influence(W, subset, D, eps, damping)
+    yield equal("orthogonal images, Hessian of the data set: influences add", group, single)
 
 
 COR3 = Statement(
@@ -122,11 +123,12 @@ COR3 = Statement(
     title="Corollary 3, orthogonal examples",
     place="appendix C.2",
     verdict="holds",
-    line="right under every reading of I(S); the converse is false from three examples on",
+    line="right for the printed I(S) and, undamped, for the derived ones; the converse is false from three examples on",
     says=r"If the $W\delta_i$, $i \in S$, are mutually orthogonal, then $I(S) = \sum_{i \in S} I(x_i)$.",
-    found=r"""Right for the printed $I(S)$, and also for the derived ones of {prf:ref}`claim6`: with the subset's
-Hessian no orthogonality is needed, with the data set's it suffices. The converse holds for two examples and fails
-for three: with $W = I$ and $\delta = e_1, e_2, (1, -1)/\sqrt2$ the products $0,\ 1/\sqrt2,\ -1/\sqrt2$ add up to 0.""",
+    found=r"""Right for the printed $I(S)$, and without damping also for the derived ones of {prf:ref}`claim6`: with
+the subset's Hessian no orthogonality is needed, with the data set's it suffices (there with damping too). The
+converse, for the printed $I(S)$, holds for two examples and fails for three: with $W = I$ and
+$\delta = e_1, e_2, (1, -1)/\sqrt2$ the products $0,\ 1/\sqrt2,\ -1/\sqrt2$ add up to 0.""",
     proof=r"Each term of $R(S)$ has a factor $(W\delta_i)^\top (W\delta_j) = 0$.",
     rests="""The proof covers all k, d and S; SymPy confirms it for three examples, numbers under the data set's
 Hessian.""",
@@ -193,19 +195,21 @@ CLAIM7 = Statement(
     title="Claim 7, the interaction bound",
     place="appendix C.2",
     verdict="holds_with_assumptions",
-    line="right and attained for unit δ; the derived remainder obeys |S| − 1 in place of |S|(|S| − 1)",
+    line="right and attained for unit δ; the derived remainder, on the sum of losses, obeys |S| − 1 for |S|(|S| − 1)",
     says=r"""For every $S$:
 $\lvert R(S) \rvert \le 2\varepsilon^2 \lvert S \rvert (\lvert S \rvert - 1)\, \sigma_{max}(W)^2$.""",
     meant=r"""Unit perturbations, as in Definition 3. The neighbouring claims carry $\lVert\delta\rVert^2$ along,
 and this one does not.""",
     found=r"""**Assumption: $\lVert\delta_i\rVert \le 1$.** Then the bound on the printed $R(S)$ is right, and
-attained by copies of the direction that $W$ stretches most. The remainder that follows from the definition (data
-set's Hessian, {prf:ref}`claim6`) is far smaller:
+attained by copies of the direction that $W$ stretches most. The remainder that follows from the definition, with
+the Hessian of Claim 6's *sum* of losses over the data set ({prf:ref}`claim6`), obeys a bound without the square:
 
 $$\lvert R(S) \rvert \le 2\varepsilon^2\, (\lvert S \rvert - 1)\, \sigma_{max}(W)^2 ,$$
 
 for any lengths of $\delta_i$ with $\lVert W\delta_i \rVert \le \sigma_{max}(W)$, attained by $\lvert S \rvert$
-copies which are the whole data set. Interaction grows with the size of the group and not with its square.""",
+copies which are the whole data set. Both sides are absolute: the scores of the single examples shrink on this
+Hessian too, and relative to their sum $\lvert S \rvert$ copies still give $\lvert S \rvert - 1$. With the mean of
+Eq. 1 there is a factor $n$ ({prf:ref}`ext_group`).""",
     proof=r"""Printed: Cauchy–Schwarz for each of the $\lvert S \rvert (\lvert S \rvert - 1) / 2$ pairs. Derived:
 let $m = \lvert S \rvert$, $P_{ij} = \delta_i^\top M^{+} \delta_j$ and $K_{ij} = (W\delta_i)^\top (W\delta_j)$ for
 $i, j \in S$. $P$ is a block of a projection, so $0 \preceq P \preceq I$; $K \succeq 0$ and $K_{ii} \le \sigma^2$.

@@ -73,7 +73,7 @@ LEMMA2_VV = Statement(
     verdict="holds",
     line="right for all k and d",
     says=rf"For {SUPERVISED}: $H_{{vv}} = W x (W x)^\top$.",
-    found="Right as printed, a $k \\times k$ matrix of rank one.",
+    found="Right as printed, a $k \\times k$ matrix of rank at most one.",
     proof=r"$\nabla_v L = -(y - v^\top W x)\, W x$ is affine in $v$, with linear part $W x (W x)^\top v$.",
     rests="The proof covers all k and d; SymPy and autograd confirm it at the sizes below.",
     formulas={"block": Formula(lambda W, x: (W @ x) @ (W @ x).T)},
@@ -101,9 +101,9 @@ LEMMA2_WW = Statement(
     verdict="holds_with_assumptions",
     line="right where vec stacks the rows of W; with the textbook's columns the factors change places",
     says=rf"""For {SUPERVISED}: $H_{{WW}} = v v^\top \otimes x x^\top$, a $kd \times kd$ matrix. The paper does not
-say how $W$ is turned into a vector.""",
-    meant="""Any fixed order of the $kd$ parameters serves the paper's purpose, and its formula is right for one of
-the two usual ones.""",
+say here how $W$ is turned into a vector.""",
+    meant=r"""Any fixed order of the $kd$ parameters serves the paper's purpose, and its formula is right for one of
+the two usual ones. Its later remark on $k > 1$, repeated $d \times d$ blocks, fits the same one.""",
     found=r"""**Assumption: $\operatorname{vec}$ stacks the rows of $W$** (as torch and NumPy flatten). With the
 columns stacked, the textbook's $\operatorname{vec}$, the block is $x x^\top \otimes v v^\top$. The two agree for
 $k = 1$ or $d = 1$, so the smallest example that tells them apart has $k = d = 2$.""",
@@ -208,7 +208,9 @@ def _def2_v_scalars(f: Formulas) -> Claims:
     g = gradient(lambda t: _output_loss(t, delta, eps), theta)
     H = hessian(lambda t: _output_loss(t, delta, eps), theta)
     yield equal(
-        r"$k = d = 1$, $v = 2$, $W = 1$, $\delta = 1$: influence", f.influence(v, W, delta, eps), undamped(g, H)
+        r"$k = d = 1$, $v = 2$, $W = \delta = 1$, loss on $f$: influence",
+        f.influence(v, W, delta, eps),
+        undamped(g, H),
     )
 
 
@@ -230,8 +232,8 @@ $(v, W)$ and one example's own Hessian,
 
 $$-g^\top H^{+} g = -\tfrac43\, \varepsilon^2 (v^\top W \delta)^2 .$$
 
-So the number of Theorem 1 is that of the encoder by definition, not that of the network. (The cosine distance of
-Eq. 6 says even less about $f$: between two numbers it is 0 or 2, and its gradient vanishes.)""",
+So the number of Theorem 1 is that of the encoder by definition; the network would have another one. (The cosine
+distance of Eq. 6 says even less about $f$: between two numbers it is 0 or 2, and its gradient vanishes.)""",
     proof=r"""$L$ is homogeneous of degree 4 in $\theta = (v, W)$. Euler's theorem gives $\theta^\top g = 4L$ and
 $H\theta = 3g$, so $g \in \operatorname{range} H$ and $g^\top H^{+} g = g^\top \theta / 3 = \tfrac43 L$; see
 {prf:ref}`ext_homogeneous`.""",

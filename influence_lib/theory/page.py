@@ -14,7 +14,7 @@ import sympy
 from influence_lib.theory.checking import UNDEFINED, Report
 from influence_lib.theory.statement import OURS, REPAIRED, VERDICTS, Claim, Claims, Statement, Verdict
 
-__all__ = ["BADGES", "MEANING", "Example", "counterexamples", "overview", "section"]
+__all__ = ["BADGES", "HEADINGS", "MEANING", "Example", "counterexamples", "overview", "section"]
 
 MEANING: dict[Verdict, str] = {
     "holds": "true as printed, under the assumptions that the paper states",
@@ -31,6 +31,9 @@ BADGES: dict[Verdict, str] = {
     "definition": "bdg-warning",
     "notation": "bdg-dark",
 }
+# over the two columns of a counterexample: what a definition gives is not false, but another quantity
+HEADINGS = dict.fromkeys(VERDICTS, ("as printed (false)", "corrected (true)"))
+HEADINGS["definition"] = ("with the paper's formula (false)", "derived from Eq. 4 (true)")
 RELATIONS = {"=": "=", "≤": r"\le", "≠": r"\ne"}
 
 
@@ -126,10 +129,10 @@ def _examples(statement: Statement) -> str:
     if not examples:
         return ""
     if statement.verdict in REPAIRED:
-        rows = [_row("The counterexample", "as printed (false)", "corrected (true)")]
+        rows = [_row("The counterexample", *HEADINGS[statement.verdict])]
         rows += [_row(e.case, e.printed, e.corrected or "") for e in examples]
     else:
-        rows = [_row("Without the assumption", "as printed (false)")]
+        rows = [_row("Without the assumption", HEADINGS[statement.verdict][0])]
         rows += [_row(e.case, e.printed) for e in examples]
     lines = "\n".join(rows)
     return f"```{{list-table}}\n:header-rows: 1\n:class: theory\n\n{lines}\n```"

@@ -57,8 +57,9 @@ PROP1_1 = Statement(
     says=r"""$I_{ssl}(x) = -2\varepsilon^2 \operatorname{tr}(W \delta \delta^\top W^\top)$, a scale factor times a
 sensitivity.""",
     found=r"""Right as printed, for Theorem 1's $I_{ssl}$ ($\lambda \to 0$, own Hessian). The split into a factor of
-$\varepsilon$ and one of $W$ is lost for $\lambda > 0$ only in the first factor, and under the Hessian of the data
-set a third factor, the leverage, depends on $\varepsilon$, $\lambda$ and all other examples.""",
+$\varepsilon$ and one of $W$ stays for $\lambda > 0$, with $4\varepsilon^4 / (\lambda + 2\varepsilon^2)$ in the
+place of $2\varepsilon^2$. Under the Hessian of the data set a third factor, the leverage, comes in, which depends
+on $\varepsilon$, $\lambda$ and all other examples.""",
     proof=r"$\lVert W\delta \rVert^2 = \operatorname{tr}((W\delta)(W\delta)^\top)$.",
     rests="SymPy covers all k and d for the trace identity; the influence itself is differentiated at the sizes below.",
     formulas={"decomposed": Formula(lambda W, delta, eps: -2 * eps**2 * trace(W @ delta @ delta.T @ W.T))},
@@ -138,7 +139,9 @@ PROP1_3 = Statement(
     line="α² always; ε² only without damping: at a fixed λ > 0 small perturbations scale as ε⁴",
     says=r"""$I_{ssl}(x; \alpha W) = \alpha^2 I_{ssl}(x; W)$ and
 $I_{ssl}(x; \varepsilon) = \varepsilon^2 I_{ssl}(x; 1)$.""",
-    meant=r"The influence for $\lambda \to 0$, written $I_{ssl}$ without $\lambda$.",
+    meant=r"""Claim 3 is about $I_{ssl}$ without $\lambda$, the limit, and read so there is nothing to add.
+Proposition 1 speaks of the influence function at large, which Theorem 1 gives for every $\lambda \ge 0$, and every
+computation is damped.""",
     found=r"""**Assumption for $\varepsilon$: $\lambda \to 0$.** The law in $\alpha$ holds for every $\lambda$. In
 $\varepsilon$, with damping,
 
@@ -146,8 +149,8 @@ $$I^\lambda(x; \varepsilon) = \varepsilon^2\, I^{\lambda / \varepsilon^2}(x; 1) 
 
 which for a fixed $\lambda$ goes as $-4\varepsilon^4 \lVert W\delta \rVert^2 / \lambda$ when $\varepsilon \to 0$.
 Every computation in practice is damped, so perturbations of different strength are not compared on a common scale.
-For the cosine loss of Eq. 6 the law in $\alpha$ is the opposite one: damped influence *falls* with the size of the
-weights ({prf:ref}`ext_cosine`).""",
+For the cosine loss of Eq. 6 the law in $\alpha$ is the opposite one: damped influence falls as $\alpha^{-2}$ for
+large weights ({prf:ref}`ext_cosine`).""",
     proof=r"""Insert $\alpha W$ and $\varepsilon$ in
 $-4\varepsilon^4 \lVert W\delta \rVert^2 / (\lambda + 2\varepsilon^2)$, and divide numerator and denominator by
 $\varepsilon^2$.""",
@@ -201,7 +204,7 @@ PROP1_4 = Statement(
     title="Proposition 1, part 4, stability",
     place="section 3.2",
     verdict="fails",
-    line="the bound lacks its second-order term, and fails for every E along Wδδᵀ however small",
+    line="the bound lacks its second-order term; for W = uδᵀ it fails for every E = tW, t > 0, however small",
     says=r"""For every perturbation $E$ of the weights,
 $\lvert I_{ssl}(W + E) - I_{ssl}(W) \rvert \le 4\varepsilon^2 \lVert\delta\rVert^2 \lVert W \rVert_F \lVert E
 \rVert_F$.""",
@@ -214,7 +217,7 @@ $$\lvert I_{ssl}(W + E) - I_{ssl}(W) \rvert \le
 \rVert_F^2 .$$
 
 The bound speaks of two weight matrices close to each other. Two trainings from different seeds are not, so it does
-not explain a correlation of scores between them, as section 4.1 has it.""",
+not explain a correlation of scores between them, which section 4.1 takes as its confirmation.""",
     proof=r"""$\lVert (W + E)\delta \rVert^2 - \lVert W\delta \rVert^2 = 2 (W\delta)^\top E\delta + \lVert E\delta
 \rVert^2$;
 apply Cauchy–Schwarz. Equality for $W$ and $E$ positive multiples of $u\delta^\top$.""",
@@ -309,10 +312,9 @@ Hessian ($\lambda \to 0$) is
 $$-\tfrac43\, \varepsilon^2 \lVert W\delta \rVert^2 \quad\text{in place of}\quad -2\,\varepsilon^2 \lVert W\delta
 \rVert^2 .$$
 
-The smallest example is $w = u^2$ at $u = 1$. Nor is "the geometry" kept by a change of scale, by
-{prf:ref}`prop1_3`. The repair is the Gauss–Newton matrix in the place of the Hessian: then the undamped influence
-is $-2 L$ in every smooth parameterisation that can move the residual ({prf:ref}`ext_gauss_newton`). Damping with
-$\lambda I$ depends on the parameters again.""",
+The smallest example is $w = u^2$ at $u = 1$. The repair is the Gauss–Newton matrix in the place of the Hessian:
+then the undamped influence is $-2 L$ in every smooth parameterisation whose Jacobian has the residual in its range
+({prf:ref}`ext_gauss_newton`). Damping with $\lambda I$ depends on the parameters again.""",
     proof=r"""In $\theta = (B, A)$ the loss is homogeneous of degree 4, so $\theta^\top g = 4L$, $H\theta = 3g$ and
 $g^\top H^{+} g = \tfrac43 L$. With the residual $r = \varepsilon W\delta$ of degree 2: $J\theta = 2r$,
 $g = 2J^\top r = J^\top J \theta$, and
@@ -369,7 +371,8 @@ CLAIM4 = Statement(
 $4\varepsilon^2 \lVert\delta\rVert^2 \lVert W \rVert_F$:
 $\lvert I(W_1) - I(W_2) \rvert \le 4\varepsilon^2 \lVert\delta\rVert^2 \lVert W \rVert_F \lVert W_1 - W_2 \rVert_F$.""",
     meant="A local statement: near $W$ the influence changes at most at this rate.",
-    found=r"""It is a quadratic function, and no constant serves everywhere:
+    found=r"""It is a quadratic function, and no constant serves everywhere. The printed inequality is true if $W$
+is read as the larger of $W_1$ and $W_2$, but that is no constant:
 $\lvert I(t + 1) - I(t) \rvert = 2\varepsilon^2 (2t + 1)$ for $k = d = 1$. Three statements hold. *Local:* the slope
 at $W$ is $4\varepsilon^2 \lVert W\delta \rVert \lVert\delta\rVert$, at most the printed number. *On the ball*
 $\lVert W \rVert_F \le R$: Lipschitz with $4\varepsilon^2 \lVert\delta\rVert^2 R$, and no smaller constant will do.
@@ -471,7 +474,7 @@ COR2 = Statement(
     title="Corollary 2, stability with remainder",
     place="appendix C.2",
     verdict="holds",
-    line="right; the remainder is exactly 2ε²η²‖δ‖² and ‖Wδ‖ can replace ‖W‖",
+    line="right; the remainder is at most 2ε²η²‖δ‖², and ‖Wδ‖ can replace ‖W‖‖δ‖",
     says=r"""For every $E$ with $\lVert E \rVert_F \le \eta$:
 $\lvert I_{ssl}(W + E) - I_{ssl}(W) \rvert \le 4\varepsilon^2 \lVert\delta\rVert^2 \lVert W \rVert_F\, \eta +
 O(\eta^2)$.""",
@@ -537,7 +540,7 @@ and $d$ orthonormal directions span the space, so one of them is not. Over the $
 $$\sum_{i=1}^{d-1} I_{ssl}(x; \delta_i) = -2\varepsilon^2 \Bigl( \lVert W \rVert_F^2 - \frac{\lVert Wx
 \rVert^2}{\lVert x \rVert^2} \Bigr),$$
 
-which depends on $x$: nothing is conserved from one example to another.""",
+which depends on $x$: in general it is not conserved from one example to another.""",
     proof=r"""$\sum_i \lVert W\delta_i \rVert^2 = \operatorname{tr}(W \sum_i \delta_i\delta_i^\top W^\top)$, and the
 sum of the projections is $I$, or $I - xx^\top / \lVert x \rVert^2$.""",
     rests="""The proof covers all k and d; SymPy confirms it with a symbolic rotation, numbers with random

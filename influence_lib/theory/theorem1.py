@@ -166,7 +166,7 @@ def _display_row(f: Formulas) -> Claims:
     eps, damping = sympy.symbols("epsilon lambda", positive=True)
     delta = sympy.Matrix([1, 0])
     block = inverse(damping * sympy.eye(2) + 2 * eps**2 * delta @ delta.T)
-    for name, W in (("$k = 1$, $W = (1, 1)$", sympy.Matrix([[1, 1]])), ("$k = 2$, $W = I$", sympy.eye(2))):
+    for name, W in (("$k = 2$, $W = I$", sympy.eye(2)), ("$k = 1$, $W = (1, 1)$", sympy.Matrix([[1, 1]]))):
         H = hessian(lambda V: eps**2 * norm2(V @ delta), W)
         G = 2 * eps**2 * W @ delta @ delta.T
         yield equal(rf"{name}, $d = 2$, $\delta = (1, 0)$: the display", f.display(G, block), influence(G, H, damping))
@@ -221,15 +221,15 @@ def _theorem1_limit(f: Formulas) -> Claims:
 
 def _theorem1_without(f: Formulas) -> Claims:
     eps = sympy.Symbol("epsilon", positive=True)
-    W, D = _flip()
-    delta = D[:, 2]
+    W, D = sympy.Matrix([[1, 0]]), sympy.eye(2)
+    delta = D[:, 0]
     yield equal(
-        r"$W = (4, 3)$, third of $\delta = (1, 0), (1, 0), (0, 1)$, Hessian of the data set: influence",
+        r"$n = 2$, $W = (1, 0)$, first of $\delta = (1, 0), (0, 1)$, Hessian of the data set: influence",
         f.limit(W, delta, eps),
         dataset_influence(W, delta, D, eps),
     )
     own = hessian(lambda V: eps**2 * norm2(V @ delta), W)
-    yield differ(r"the same example's own Hessian at $\lambda = 0$: its determinant", own.det(), sympy.Integer(0))
+    yield differ(r"its own Hessian at $\lambda = 0$: an inverse needs a determinant", own.det(), sympy.Integer(0))
 
 
 THEOREM1 = Statement(
@@ -245,10 +245,11 @@ becomes $I = -2\varepsilon^2 \lVert W\delta \rVert^2$.""",
 scored, which keeps the algebra short.""",
     found=r"""**Assumptions: $H$ is the Hessian of this one example's loss, and $\lambda > 0$, or the pseudo-inverse
 is meant.** Eq. 2, 4 and 6 define $H$ over the data set; there the closed form is another ({prf:ref}`thm1_dataset`).
-At $\lambda = 0$ this $H$ has rank $k < kd$ and no inverse; the limit exists because the gradient lies in its range,
-and equals $-g^\top H^{+} g$. The formula holds for every $k$, and without $\delta \perp x$. Note what it says:
-$I = -2 L_{ssl}$. On one example's own Hessian the influence *is* the loss, and {prf:ref}`ext_homogeneous` shows
-that this is so for every homogeneous loss.""",
+At $\lambda = 0$ this $H$ has rank $k$, for $d > 1$ less than $kd$, and no inverse; the limit exists because the
+gradient lies in its range, and equals $-g^\top H^{+} g$. The formula holds for every $k$, and without
+$\delta \perp x$. Note what it says: $I = -2 L_{ssl}$. On one example's own Hessian the influence is the loss, up to
+a constant, and {prf:ref}`ext_homogeneous` shows the same for every loss that is homogeneous of a degree other than
+1.""",
     proof=r"""$G = 2\varepsilon^2 W\delta\delta^\top$ has rows along $\delta$, an eigenvector of
 $B = \lambda I + 2\varepsilon^2\delta\delta^\top$ with eigenvalue $\lambda + 2\varepsilon^2$. Hence
 $\operatorname{tr}(G B^{-1} G^\top) = \lVert G \rVert^2 / (\lambda + 2\varepsilon^2)$ and
@@ -375,13 +376,15 @@ example $i$ is $-4\varepsilon^4 \lVert W^*\delta_i \rVert^2 / (\lambda + 2\varep
 the cosine distance is only the quantity that is looked at. Theorem 1 uses one loss for both.""",
     found=r"""True as $0 = 0$. The mean loss $J(W) = \frac{\varepsilon^2}{n} \sum_i \lVert W\delta_i \rVert^2$ has
 the minimum 0, reached where $W^*\delta_i = 0$ for all $i$ (for directions that span the space, only at $W^* = 0$).
-Every gradient vanishes there, and so does every influence, whichever Hessian is used. Away from it,
+Every gradient vanishes there, and so does every influence, whichever Hessian is used. Away from it, for Theorem 1's
+own Hessian,
 
-$$\lvert I_i^\lambda \rvert \le 2n\, J(W) ,$$
+$$\lvert I_i^\lambda \rvert \le 2n\, J(W)$$
 
-so the scores that Theorem 1 tells apart measure how far $W$ is from a minimiser. They are defined by the formula,
-and are not derivatives of a response $\theta^*(\epsilon)$: that needs $\nabla J = 0$. The distinction between low
-and high influence, which the text draws from Theorem 1, has no content where the theorem's premise holds.""",
+(with the data set's Hessian $2n^2 J(W)$), so the scores that Theorem 1 tells apart measure how far $W$ is from a
+minimiser. They are defined by the formula, and are not derivatives of a response $\theta^*(\epsilon)$: that needs
+$\nabla J = 0$. The distinction between low and high influence, which the text draws from Theorem 1, has no content
+where the premise of Eq. 2 holds.""",
     proof=r"""$J \ge 0$, with equality exactly if $W\delta_i = 0$ for all $i$, and $W = 0$ reaches it. For the
 bound,
 $4\varepsilon^4 \lVert W\delta_i \rVert^2 / (\lambda + 2\varepsilon^2) \le 2\varepsilon^2 \lVert W\delta_i \rVert^2

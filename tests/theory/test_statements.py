@@ -89,7 +89,6 @@ def test_checks_pass_at_the_default_sizes(name):
     assert report.passed
     kinds = ["SymPy", "numbers"] + ["sharpness"] * (report.statement.verdict != "holds")
     assert [c.kind for c in report.checks] == kinds
-    assert report.seconds < 15
 
 
 @every
