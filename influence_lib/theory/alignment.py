@@ -186,4 +186,4 @@ dimensions, autograd in more.""",
     sizes=((2, 1),),
 )
 
-STATEMENTS = (LEMMA3, PROP3, PROP3_STEP)
+STATEMENTS = (LEMMA3, PROP3_STEP, PROP3)

@@ -14,6 +14,7 @@ from influence_lib.theory import (
     groups,
     network,
     properties,
+    stability,
     theorem1,
 )
 from influence_lib.theory.checking import Report, check
@@ -21,7 +22,7 @@ from influence_lib.theory.statement import Statement
 
 __all__ = ["STATEMENTS", "check_all", "statement"]
 
-_ROOMS = (foundations, network, alignment, theorem1, properties, groups, deviation, extensions, cosine)
+_ROOMS = (foundations, network, alignment, theorem1, properties, stability, groups, deviation, extensions, cosine)
 STATEMENTS: dict[str, Statement] = {entry.id: entry for room in _ROOMS for entry in room.STATEMENTS}
 
 

@@ -128,9 +128,10 @@ SHERMAN_MORRISON = Statement(
     says=r"""For $\lambda > 0$ and $\lVert\delta\rVert = 1$,
 
 $$(\lambda I + 2\varepsilon^2 \delta\delta^\top)^{-1}
-= \frac1\lambda I - \frac{2\varepsilon^2}{\lambda^2} \frac{\delta\delta^\top}{1 + 2\varepsilon^2 / \lambda},
-\qquad \frac1\lambda - \frac{2\varepsilon^2}{\lambda^2} \frac{1}{1 + 2\varepsilon^2/\lambda} =
-\frac{1}{\lambda + 2\varepsilon^2}.$$""",
+= \frac1\lambda I - \frac{2\varepsilon^2}{\lambda^2} \frac{\delta\delta^\top}{1 + 2\varepsilon^2 / \lambda},$$
+
+$$\frac1\lambda - \frac{2\varepsilon^2}{\lambda^2} \frac{1}{1 + 2\varepsilon^2/\lambda}
+= \frac{1}{\lambda + 2\varepsilon^2}.$$""",
     found=r"""Right as printed. For $\delta$ of another length, $\lVert\delta\rVert^2$ goes with $2\varepsilon^2$ in
 the denominators. The bracket is the eigenvalue of the inverse along $\delta$; across $\delta$ the inverse has
 $1/\lambda$, which the gradient never meets.""",
