@@ -10,6 +10,7 @@ stored statistics and its affine parameters are left out, here and everywhere in
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from influence_lib.errors import InputError
 from influence_lib.influence.losses import two_view_loss
 
-__all__ = ["per_sample_gradients", "tracked_layers"]
+__all__ = ["Factors", "layer_factors", "per_sample_gradients", "tracked_layers"]
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -37,8 +38,33 @@ def tracked_layers(encoder: nn.Module) -> dict[str, Layer]:
     return layers
 
 
-def per_sample_gradients(encoder: nn.Module, left: Tensor, right: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield the gradient of each image's two-view loss with respect to one layer after the other.
+class Factors(NamedTuple):
+    """What a layer's per-sample gradients are made of: Σ over the positions of an outer product.
+
+    Attributes
+    ----------
+    activations : Tensor
+        B×groups×in×P, where ``in`` counts the kernel's positions and, last, the bias where the layer has one, and P
+        the positions of the layer's output in both views and in all of its calls.
+    gradients : Tensor
+        B×groups×out×P: the derivative of the image's loss with respect to the layer's outputs.
+    """
+
+    activations: Tensor
+    gradients: Tensor
+
+    def product(self) -> Tensor:
+        """Return the per-sample gradients, B×groups×out×in."""
+        return self.gradients @ self.activations.mT
+
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+def layer_factors(
+    encoder: nn.Module, left: Tensor, right: Tensor, objective: Objective = two_view_loss
+) -> Iterator[tuple[str, Factors]]:
+    """Yield the factors of each image's gradient with respect to one layer after the other.
 
     Parameters
     ----------
@@ -46,44 +72,35 @@ def per_sample_gradients(encoder: nn.Module, left: Tensor, right: Tensor) -> Ite
         Maps B×3×H×W pixels in [0, 1] to B×D; put into eval mode by the caller.
     left, right : Tensor
         The two views, B×3×H×W each, on the encoder's device.
+    objective : callable
+        Maps the representations of the two views, B×D each, to B values, one an image.
 
     Yields
     ------
     name : str
         The layer.
-    gradient : Tensor
-        B×out×in, where ``in`` counts the kernel's positions and, last, the bias where the layer has one.
+    factors : Factors
+        Of all its calls; a layer that was not called is left out.
     """
     layers = tracked_layers(encoder)
     with _recorded(layers) as records, _frozen(encoder), torch.enable_grad():
         stacked = torch.cat([left, right]).requires_grad_()  # so that gradients reach every layer's output
         z_left, z_right = encoder(stacked).chunk(2)
-        two_view_loss(z_left, z_right).sum().backward()
+        objective(z_left, z_right).sum().backward()
     for name, layer in layers.items():
         if records[name]:
-            yield name, fold([_factors(layer, a, g) for a, g in records[name]])
+            calls = [_factors(layer, *record) for record in records.pop(name)]
+            yield name, Factors(*(torch.cat(parts, dim=3) for parts in zip(*calls, strict=True)))
 
 
-def fold(factors: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return the per-sample gradient of one layer from the factors of each of its calls.
-
-    Parameters
-    ----------
-    factors : list of (activations, output gradients)
-        2B×groups×in×T and 2B×groups×out×T, where T counts the positions of the layer's output.
-
-    Returns
-    -------
-    Tensor
-        B×(groups·out)×in: the sum over calls, positions and the two rows of each image.
-    """
-    calls = [torch.einsum("bgot,bgit->bgoi", gradients, activations) for activations, gradients in factors]
-    rows = torch.stack(calls).sum(0) if len(calls) > 1 else calls[0]
-    return rows.unflatten(0, (2, -1)).sum(0).flatten(1, 2)
+def per_sample_gradients(encoder: nn.Module, left: Tensor, right: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield each layer with the gradient of each image's two-view loss: B×(groups·out)×in, see `layer_factors`."""
+    for name, factors in layer_factors(encoder, left, right):
+        yield name, factors.product().flatten(1, 2)
 
 
 def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a call's activations (2B×groups×in×T) and output gradients (2B×groups×out×T)."""
+    """Return a call's activations (B×groups×in×2T) and output gradients (B×groups×out×2T)."""
     if isinstance(layer, nn.Conv2d):
         activations, groups = _unfold(layer, activations), layer.groups
         gradients = gradients.flatten(2)
@@ -94,7 +111,12 @@ def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> tuple[Tens
     activations, gradients = activations.unflatten(1, (groups, -1)), gradients.unflatten(1, (groups, -1))
     if layer.bias is not None:
         activations = torch.cat([activations, torch.ones_like(activations[:, :, :1])], dim=2)
-    return activations, gradients
+    return _fold(activations), _fold(gradients)
+
+
+def _fold(rows: Tensor) -> Tensor:
+    """Return B×…×2T from the 2B×…×T of the stacked views: the second view's positions follow the first's."""
+    return torch.cat(rows.chunk(2), dim=-1)
 
 
 def _unfold(layer: nn.Conv2d, x: Tensor) -> Tensor:

@@ -28,7 +28,6 @@ with warnings.catch_warnings():
 
 __all__ = ["PairDataset", "kronfluence_scores"]
 
-FISHERS = ("empirical", "sampled")
 BATCH_SIZE = 32
 
 

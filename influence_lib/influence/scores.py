@@ -5,8 +5,9 @@ the magnitude gᵀ(H + λI)⁻¹g ≥ 0, and "high influence" means a large magn
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,17 @@ from tqdm import tqdm
 from influence_lib.data import ImageSet
 from influence_lib.device import resolve_device
 from influence_lib.errors import reject
+from influence_lib.influence.curvature import CURVATURES as FITTED
+from influence_lib.influence.curvature import Batch, fit, quadratic_forms
 from influence_lib.influence.gradients import per_sample_gradients
 from influence_lib.influence.losses import check_loss, two_view_loss
-from influence_lib.influence.perturbations import VIEWS, GaussianNoise, Perturbation, view_pair
-from influence_lib.influence.reference import FISHERS, PairDataset, kronfluence_scores
+from influence_lib.influence.pairs import FISHERS, Pairs
+from influence_lib.influence.perturbations import VIEWS, GaussianNoise, Perturbation
+from influence_lib.influence.reference import PairDataset, kronfluence_scores
 
 __all__ = ["Scores", "random_score", "raw_loss", "score_settings", "self_influence"]
 
-CURVATURES = ("kronfluence", "identity")
+CURVATURES = (*FITTED, "kronfluence", "identity")
 SPLITS = 20
 
 
@@ -142,7 +146,7 @@ def self_influence(
     perturbation: Perturbation = GaussianNoise(0.05, 0.2),  # noqa: B008 - frozen
     loss: str = "cosine",
     views: str = "one",
-    curvature: str = "kronfluence",
+    curvature: str = "ekfac",
     fisher: str = "empirical",
     damping: float | None = None,
     factor_pairs: int | None = None,
@@ -168,8 +172,9 @@ def self_influence(
         What is differentiated.
     views : {"one", "two"}
         Compare (x, x̂), as the papers do, or two perturbed copies (x̂, x̂').
-    curvature : {"kronfluence", "identity"}
-        EK-FAC through the kronfluence library, or H + λI replaced by the identity: the squared norm ‖g‖².
+    curvature : {"ekfac", "kfac", "diagonal", "kronfluence", "identity"}
+        EK-FAC, K-FAC or the diagonal of H (`influence_lib.influence.curvature`), EK-FAC through the kronfluence
+        library, or H + λI replaced by the identity: the squared norm ‖g‖².
     fisher : {"empirical", "sampled"}
         H is the second moment of the loss gradients, or the Gauss–Newton matrix through sampled targets.
         Ignored, as `damping` and `factor_pairs` are, with ``curvature="identity"``.
@@ -212,8 +217,12 @@ def self_influence(
     if curvature == "identity":
         return _by_batch(encoder, images, perturbation, settings, _squared_norms, target, progress)
     settings |= {"fisher": fisher, "damping": damping, "factor_pairs": factor_pairs}
-    pairs = PairDataset(images, perturbation, views, draws, seed)
-    flat = kronfluence_scores(encoder, pairs, "ekfac", fisher, damping, factor_pairs, seed, target, progress)
+    if curvature in FITTED:
+        pairs = Pairs(images, perturbation, views, draws, seed, target)
+        score = _fitted(encoder, pairs, curvature, fisher, damping, factor_pairs, progress)
+        return _by_batch(encoder, images, perturbation, settings, score, target, progress)
+    dataset = PairDataset(images, perturbation, views, draws, seed)
+    flat = kronfluence_scores(encoder, dataset, "ekfac", fisher, damping, factor_pairs, seed, target, progress)
     return _checked(flat.view(draws, -1), images, settings)
 
 
@@ -254,7 +263,28 @@ def random_score(images: ImageSet, draws: int = 1, seed: int = 0) -> Scores:
 
 
 PairScore = Callable[[nn.Module, Tensor, Tensor], Tensor]
-BATCH_SIZE = 64
+
+
+def _fitted(
+    encoder: nn.Module,
+    pairs: Pairs,
+    curvature: str,
+    fisher: str,
+    damping: float | None,
+    factor_pairs: int | None,
+    progress: bool,
+) -> PairScore:
+    """Fit the curvature on the pairs, or on some of them, and return the score that it gives."""
+    model = copy.deepcopy(encoder).to(pairs.device).eval()
+    wanted = len(pairs) if factor_pairs is None else min(factor_pairs, len(pairs))
+
+    def batches() -> Iterator[Batch]:
+        with tqdm(total=wanted, unit="pair", desc=curvature, disable=not progress) as bar:
+            for batch in pairs.batches(factor_pairs):
+                yield batch.left, batch.right, pairs.objective(batch, fisher)
+                bar.update(len(batch.ids))
+
+    return partial(quadratic_forms, curvature=fit(model, batches, curvature), damping=damping)
 
 
 def _by_batch(
@@ -268,21 +298,12 @@ def _by_batch(
 ) -> Scores:
     """Score the view pairs of all draws batch by batch, in eval mode."""
     encoder = copy.deepcopy(encoder).to(device).eval()  # the caller's keeps its device and mode
-    batches = list(zip(images.images.split(BATCH_SIZE), images.ids.split(BATCH_SIZE), strict=True))
+    pairs = Pairs(images, perturbation, settings["views"], settings["draws"], settings["seed"], device)
     rows = []
-    with tqdm(total=settings["draws"] * len(batches), unit="batch", disable=not progress) as bar:
-        for draw in range(settings["draws"]):
-            for pixels, ids in batches:
-                pair = view_pair(
-                    pixels.float() / 255,
-                    ids.tolist(),
-                    perturbation,
-                    settings["views"],
-                    settings["seed"],
-                    draw,
-                )
-                rows.append(score(encoder, pair[0].to(device), pair[1].to(device)).cpu())
-                bar.update()
+    with tqdm(total=len(pairs), unit="pair", desc="scores", disable=not progress) as bar:
+        for batch in pairs.batches():
+            rows.append(score(encoder, batch.left, batch.right).cpu())
+            bar.update(len(batch.ids))
     return _checked(torch.cat(rows).view(settings["draws"], -1), images, settings)
 
 

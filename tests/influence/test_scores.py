@@ -56,7 +56,7 @@ def test_identity_equals_kronfluence(net, images):
 
 def test_layers_that_kronfluence_gets_wrong_are_refused(grouped_net, images):
     with pytest.raises(InputError, match=r"layer 'conv2' with groups = 2"):
-        self_influence(grouped_net, images, progress=False)
+        self_influence(grouped_net, images, curvature="kronfluence", progress=False)
     assert (self_influence(grouped_net, images, curvature="identity", progress=False).values > 0).all()
 
 
@@ -91,7 +91,7 @@ def test_kronfluence_back_end_is_ekfac_of_the_folded_gradient(net, images):
                 features = torch.tanh(net.conv2(torch.tanh(net.norm(net.conv1(x))))).mean(dim=(2, 3))
             return self.head(features)
 
-    scores = self_influence(HeadOnly(), images, progress=False)
+    scores = self_influence(HeadOnly(), images, curvature="kronfluence", progress=False)
     torch.testing.assert_close(scores.values, ekfac_by_hand(net, images).float(), rtol=1e-3, atol=0)
 
 
@@ -110,7 +110,7 @@ def test_curvature_changes_the_scores_and_draws_are_averaged(net, images):
 def test_scores_do_not_depend_on_order_or_batch(net, monkeypatch):
     images = noise_images(9)
     whole = self_influence(net, images, curvature="identity", progress=False)
-    monkeypatch.setattr("influence_lib.influence.scores.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
     shuffled = self_influence(net, images.subset(order), curvature="identity", progress=False)
     torch.testing.assert_close(shuffled.values, whole.values[order])
@@ -119,7 +119,7 @@ def test_scores_do_not_depend_on_order_or_batch(net, monkeypatch):
 def test_the_model_and_its_mode_are_left_as_they_were(net, images):
     net.train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    for curvature in ("identity", "kronfluence"):
+    for curvature in ("identity", "kronfluence", "ekfac"):
         self_influence(net, images, curvature=curvature, progress=False)
     raw_loss(net, images, progress=False)
     assert net.training
