@@ -4,14 +4,12 @@ import sympy
 import torch
 
 from influence_lib.theory.algebra import Matrix, Scalar, norm2, scalar, trace
-from influence_lib.theory.setting import own_influence, ssl_loss
+from influence_lib.theory.setting import EPS, own_influence, ssl_loss
 from influence_lib.theory.statement import Claims, Formula, Formulas, Statement, equal
 from influence_lib.theory.theorem1 import unit_columns
 from influence_lib.theory.worlds import Symbols, World
 
 __all__ = ["STATEMENTS"]
-
-EPS = sympy.Symbol("epsilon", positive=True)
 
 
 def second_moment(D: Matrix) -> Matrix:

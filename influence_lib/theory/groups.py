@@ -4,14 +4,12 @@ import sympy
 import torch
 
 from influence_lib.theory.algebra import Matrix, Scalar, inverse, norm2, ones
-from influence_lib.theory.setting import dataset_influence, own_influence
+from influence_lib.theory.setting import EPS, dataset_influence, own_influence
 from influence_lib.theory.statement import Claims, Formula, Formulas, Statement, at_most, differ, equal
 from influence_lib.theory.theorem1 import unit_columns
 from influence_lib.theory.worlds import Symbols, World
 
 __all__ = ["STATEMENTS", "remainder"]
-
-EPS = sympy.Symbol("epsilon", positive=True)
 
 
 def printed_group(W: Matrix, D: Matrix, eps: Scalar) -> Scalar:

@@ -15,14 +15,12 @@ from influence_lib.theory.algebra import (
     trace,
     undamped,
 )
-from influence_lib.theory.setting import dataset_influence, own_influence
+from influence_lib.theory.setting import EPS, dataset_influence, free_encoder, own_influence
 from influence_lib.theory.statement import Claims, Formula, Formulas, Statement, equal
 from influence_lib.theory.theorem1 import unit_columns
 from influence_lib.theory.worlds import Symbols, World
 
-__all__ = ["STATEMENTS", "limit", "random_encoder"]
-
-EPS = sympy.Symbol("epsilon", positive=True)
+__all__ = ["STATEMENTS", "limit"]
 
 
 def limit(W: Matrix, delta: Matrix, eps: Scalar) -> Scalar:
@@ -30,13 +28,8 @@ def limit(W: Matrix, delta: Matrix, eps: Scalar) -> Scalar:
     return -2 * eps**2 * norm2(W @ delta)
 
 
-def random_encoder(s: World) -> tuple[Matrix, Matrix, Scalar]:
-    """Return W, a unit δ and ε."""
-    return s.matrix("W", s.k, s.d), s.unit("t", s.d), s.positive("eps")
-
-
 def _prop1_1(f: Formulas, s: World) -> Claims:
-    W, delta, eps = random_encoder(s)
+    W, delta, eps = free_encoder(s)
     yield equal("trace form", f.decomposed(W, delta, eps), own_influence(W, delta, eps))
 
 
@@ -69,14 +62,14 @@ on $\varepsilon$, $\lambda$ and all other examples.""",
 
 
 def _prop1_2(f: Formulas, s: World) -> Claims:
-    W, delta, eps = random_encoder(s)
+    W, delta, eps = free_encoder(s)
     Q, damping = s.orthogonal("q", s.k), s.positive("lambda")
     yield equal("formula at QW, influence at W", f.influence(Q @ W, delta, eps), own_influence(W, delta, eps))
     yield equal("also for λ > 0", own_influence(Q @ W, delta, eps, damping), own_influence(W, delta, eps, damping))
 
 
 def _prop1_2_dataset(f: Formulas, s: World) -> Claims:
-    W, _, eps = random_encoder(s)
+    W, _, eps = free_encoder(s)
     Q, D, damping = s.orthogonal("q", s.k), unit_columns(s, s.d + 2), s.positive("lambda")
     one, other = (dataset_influence(V, D[:, :1], D, eps, damping) for V in (Q @ W, W))
     yield equal("also with the Hessian of the data set", one, other)
@@ -109,7 +102,7 @@ $PHP^\top$, so $g^\top (H + \lambda I)^{-1} g$ stays.""",
 
 
 def _prop1_3(f: Formulas, s: World) -> Claims:
-    W, delta, eps = random_encoder(s)
+    W, delta, eps = free_encoder(s)
     alpha, damping = s.positive("alpha"), s.positive("lambda")
     yield equal("αW, λ → 0", own_influence(alpha * W, delta, eps), f.in_alpha(alpha, own_influence(W, delta, eps)))
     damped = f.in_alpha(alpha, own_influence(W, delta, eps, damping))

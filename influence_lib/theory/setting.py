@@ -6,6 +6,8 @@ takes SymPy matrices or torch tensors, see `influence_lib.theory.algebra`.
 
 from collections.abc import Callable
 
+import sympy
+
 from influence_lib.theory.algebra import (
     Matrix,
     Scalar,
@@ -18,8 +20,26 @@ from influence_lib.theory.algebra import (
     trace,
     undamped,
 )
+from influence_lib.theory.worlds import World
 
-__all__ = ["cosine_loss", "dataset_influence", "dataset_loss", "own_influence", "ssl_loss", "supervised_loss"]
+__all__ = [
+    "EPS",
+    "cosine_loss",
+    "dataset_influence",
+    "dataset_loss",
+    "free_encoder",
+    "own_influence",
+    "ssl_loss",
+    "supervised_loss",
+]
+
+
+EPS = sympy.Symbol("epsilon", positive=True)  # ε of the counterexamples
+
+
+def free_encoder(s: World) -> tuple[Matrix, Matrix, Scalar]:
+    """Return an arbitrary encoder W (k×d), a unit perturbation δ and its size ε."""
+    return s.matrix("W", s.k, s.d), s.unit("t", s.d), s.positive("eps")
 
 
 def supervised_loss(W: Matrix, v: Matrix, x: Matrix, y: Scalar) -> Scalar:

@@ -3,13 +3,12 @@
 import sympy
 
 from influence_lib.theory.algebra import Matrix, Scalar, gradient, norm2, sqrt
-from influence_lib.theory.properties import limit, random_encoder
+from influence_lib.theory.properties import limit
+from influence_lib.theory.setting import EPS, free_encoder
 from influence_lib.theory.statement import Claims, Formula, Formulas, Statement, at_most, equal
 from influence_lib.theory.worlds import Symbols, World
 
 __all__ = ["STATEMENTS"]
-
-EPS = sympy.Symbol("epsilon", positive=True)
 
 
 def norm(A: Matrix) -> Scalar:
@@ -34,7 +33,7 @@ def _prop1_4(f: Formulas, s: World) -> Claims:
 
 
 def _prop1_4_numbers(f: Formulas, s: World) -> Claims:
-    W, delta, eps = random_encoder(s)
+    W, delta, eps = free_encoder(s)
     for _ in range(5):
         E = s.matrix("E", s.k, s.d) * s.positive("size")
         yield at_most("random E", (limit(W + E, delta, eps) - limit(W, delta, eps)).abs(), f.bound(W, E, delta, eps))
@@ -96,7 +95,7 @@ def _claim4(f: Formulas, s: World) -> Claims:
 
 
 def _claim4_numbers(f: Formulas, s: World) -> Claims:
-    _, delta, eps = random_encoder(s)
+    _, delta, eps = free_encoder(s)
     radius = s.positive("R")
     for _ in range(5):
         one, two = (s.positive("share") / 1.7 * radius * V / norm(V) for V in (s.matrix("V", s.k, s.d) for _ in "12"))
@@ -152,7 +151,7 @@ exceeded.""",
 
 
 def _claim4_proof(f: Formulas, s: World) -> Claims:
-    W, delta, eps = random_encoder(s)
+    W, delta, eps = free_encoder(s)
     slope = gradient(lambda V: limit(V, delta, eps), W)
     yield equal("squared norm of the gradient", f.squared_norm(W, delta, eps), norm2(slope))
 
@@ -194,7 +193,7 @@ W^\top) = \lVert\delta\rVert^2 \lVert W\delta \rVert^2$.""",
 
 
 def _cor2(f: Formulas, s: World) -> Claims:
-    W, delta, eps = random_encoder(s)
+    W, delta, eps = free_encoder(s)
     eta = s.positive("eta")
     u = W @ delta
     E = eta * u @ delta.T / (norm(u) * norm(delta))
@@ -208,7 +207,7 @@ def _cor2(f: Formulas, s: World) -> Claims:
 
 
 def _cor2_numbers(f: Formulas, s: World) -> Claims:
-    W, delta, eps = random_encoder(s)
+    W, delta, eps = free_encoder(s)
     eta = s.positive("eta")
     for _ in range(5):
         E = s.matrix("E", s.k, s.d)

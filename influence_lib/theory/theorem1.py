@@ -16,7 +16,7 @@ from influence_lib.theory.algebra import (
     scalar,
     trace,
 )
-from influence_lib.theory.setting import dataset_influence, dataset_loss, own_influence, ssl_loss
+from influence_lib.theory.setting import dataset_influence, dataset_loss, free_encoder, own_influence, ssl_loss
 from influence_lib.theory.statement import Claims, Formula, Formulas, Statement, at_most, differ, equal
 from influence_lib.theory.worlds import World
 
@@ -32,12 +32,8 @@ def theorem1(W: Matrix, delta: Matrix, eps: Scalar, damping: Scalar = 0) -> Scal
     return -4 * eps**4 * norm2(W @ delta) / (damping + 2 * eps**2)
 
 
-def _encoder(s: World) -> tuple[Matrix, Matrix, Scalar]:
-    return s.matrix("W", s.k, s.d), s.unit("t", s.d), s.positive("eps")
-
-
 def _lemma4_grad(f: Formulas, s: World) -> Claims:
-    W, delta, eps = _encoder(s)
+    W, delta, eps = free_encoder(s)
     x = s.matrix("x", s.d, 1)
     yield equal("gradient", f.gradient(W, delta, eps), gradient(lambda V: ssl_loss(V, x, delta, eps), W))
 
@@ -69,7 +65,7 @@ W\delta\delta^\top, \mathrm{d}W \rangle$.""",
 
 
 def _lemma4_hess(f: Formulas, s: World) -> Claims:
-    W, delta, eps = _encoder(s)
+    W, delta, eps = free_encoder(s)
     x = s.matrix("x", s.d, 1)
     yield equal("Hessian, rows stacked", f.hessian(W, delta, eps), hessian(lambda V: ssl_loss(V, x, delta, eps), W))
 
@@ -155,7 +151,7 @@ dimensions.""",
 
 
 def _display(f: Formulas, s: World) -> Claims:
-    W, delta, eps = _encoder(s)
+    W, delta, eps = free_encoder(s)
     damping = s.positive("lambda")
     G = 2 * eps**2 * W @ delta @ delta.T
     block = inverse(damping * identity(s.d, W) + 2 * eps**2 * delta @ delta.T)
@@ -208,7 +204,7 @@ G_{i\cdot}^\top$.""",
 
 
 def _theorem1(f: Formulas, s: World) -> Claims:
-    W, delta, eps = _encoder(s)
+    W, delta, eps = free_encoder(s)
     damping = s.positive("lambda")
     yield equal("closed form, λ > 0", f.damped(W, delta, eps, damping), own_influence(W, delta, eps, damping))
     yield equal("limit λ → 0 against the pseudo-inverse", f.limit(W, delta, eps), own_influence(W, delta, eps))
