@@ -16,7 +16,6 @@ __all__ = [
     "Matrix",
     "Scalar",
     "coefficient",
-    "columns",
     "gradient",
     "hessian",
     "identity",
@@ -85,11 +84,6 @@ def ones(size: int, like: Matrix) -> Matrix:
 def rows(M: Matrix) -> Matrix:
     """Return vec_r(M): the rows of M stacked into one column (row-major, as torch and NumPy flatten)."""
     return M.reshape(-1, 1) if isinstance(M, torch.Tensor) else sympy.Matrix(list(M))
-
-
-def columns(M: Matrix) -> Matrix:
-    """Return vec_c(M): the columns of M stacked into one column (the textbook's vec)."""
-    return rows(M.T)
 
 
 def inverse(M: Matrix) -> Matrix:

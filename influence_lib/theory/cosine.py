@@ -101,7 +101,8 @@ def _orthogonal_views(f: Formulas) -> Claims:
     g2, H2 = _own(alpha * W, x, delta, 1)
     yield equal("αW is α²λ", influence(g2, H2, damping), influence(g, H, f.damping(alpha, damping)))
     U = sympy.Matrix(2, 2, sympy.symbols("W:4", real=True))
-    slope, eps = f.leading(U, x, delta), sympy.Symbol("epsilon", positive=True)
+    slope = gradient(lambda V: coefficient(lambda e: cosine_loss(V, x, delta, e), 2, V), U)
+    eps = sympy.Symbol("epsilon", positive=True)
     yield equal("influence to the order ε⁴", f.influence(U, x, delta, eps, damping), -(eps**4) * norm2(slope) / damping)
 
 
@@ -161,7 +162,8 @@ in $W\delta$ and $Wx$ are $p / \lVert a \rVert^2$ and
 $-(c p + \lVert p \rVert^2 a / \lVert a \rVert^2) / \lVert a \rVert^2$. (3) $L$ is homogeneous of degree 0 in $W$:
 {prf:ref}`ext_homogeneous`. (4) $g = \varepsilon^2 g_2 + O(\varepsilon^3)$ and $H = O(\varepsilon^2)$, so
 $(H + \lambda I)^{-1} = I / \lambda + O(\varepsilon^2)$. (5) $g(\alpha W) = g(W) / \alpha$ and
-$H(\alpha W) = H(W) / \alpha^2$. (6) is the proof of {prf:ref}`eq6_sign`.""",
+$H(\alpha W) = H(W) / \alpha^2$. (6) is the proof of
+{prf:ref}`eq6_sign`; for a larger $\lambda$ the matrix $H + \lambda I$ is positive definite.""",
     rests="""The proof covers all k ≥ 2 and d. SymPy confirms 1 (through squared cosines), 2 and the ε² coefficient
 for k = d = 2 with symbolic W, and 3 to 6 at the example; numbers confirm 1 to 5 and the negative eigenvalue of 6 at
 larger sizes.""",
@@ -240,7 +242,6 @@ def _ext_gauss_newton_numbers(f: Formulas, s: World) -> Claims:
     longer = torch.cat([r, s.matrix("r", 1, 1)])
     within = flat @ torch.linalg.pinv(flat) @ longer
     yield equal("r outside the range", f.undamped(norm2(within) / 2), undamped(flat.T @ longer, flat.T @ flat))
-
     yield at_most("never beyond −2L", f.undamped(loss), damped)
     yield equal(
         "αW is α²λ", f.damped(r, f.kernel(alpha * W, x, delta, eps), damping), f.damped(r, K, alpha**2 * damping)
