@@ -1,10 +1,15 @@
-"""Which device to compute on, and in which precision."""
+"""Which device to compute on, in which precision, and what becomes of its memory."""
+
+import ctypes
+import sys
 
 import torch
 
 from influence_lib.errors import InputError, reject
 
-__all__ = ["autocast_dtype", "resolve_device"]
+__all__ = ["autocast_dtype", "keep_freed_memory", "resolve_device"]
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -61,3 +66,16 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision not in PRECISIONS:
         reject("precision", precision, ["auto", *PRECISIONS])
     return PRECISIONS[precision]
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed blocks for the next batch.
+
+    By default it hands every large tensor back to the kernel, which clears its pages again for the next one: a tenth
+    of the time of a training step, and a third of that of a batch of per-sample gradients. Where there is no glibc
+    nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

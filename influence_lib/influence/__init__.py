@@ -1,15 +1,35 @@
 """Two-view losses, perturbations and self-influence."""
 
-from influence_lib.influence.agreement import Agreement, rank_agreement, top_overlap
-from influence_lib.influence.perturbations import GaussianNoise, Perturbation
-from influence_lib.influence.scores import Scores, random_score, raw_loss, self_influence
+from influence_lib.influence.agreement import (
+    Agreement,
+    corrected_agreement,
+    percentile_difference,
+    rank_agreement,
+    top_overlap,
+)
+from influence_lib.influence.baselines import random_score, raw_loss
+from influence_lib.influence.cross import CrossInfluence, cross_influence
+from influence_lib.influence.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
+from influence_lib.influence.representation import embedding_norm, knn_distance
+from influence_lib.influence.scores import Deviation, Scores
+from influence_lib.influence.scoring import self_influence
 from influence_lib.influence.stored import stored_scores
 
 __all__ = [
+    "TABLE_4",
     "Agreement",
+    "Augmentations",
+    "CrossInfluence",
+    "Deviation",
     "GaussianNoise",
     "Perturbation",
+    "RandomCrop",
     "Scores",
+    "corrected_agreement",
+    "cross_influence",
+    "embedding_norm",
+    "knn_distance",
+    "percentile_difference",
     "random_score",
     "rank_agreement",
     "raw_loss",

@@ -1,15 +1,16 @@
 """How far two scores agree."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap, spearmanr
+from scipy.stats import bootstrap, rankdata, spearmanr
 
 from influence_lib.errors import InputError
 from influence_lib.influence.scores import Scores
 
-__all__ = ["Agreement", "rank_agreement", "top_overlap"]
+__all__ = ["Agreement", "corrected_agreement", "percentile_difference", "rank_agreement", "top_overlap"]
 
 RESAMPLES = 500
 
@@ -46,17 +47,83 @@ def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     def statistic(x: np.ndarray, y: np.ndarray) -> float:
         return float(spearmanr(x, y).statistic)
 
-    data = (a.values.numpy(), b.values.numpy())
-    interval = bootstrap(
-        data,
-        statistic,
-        paired=True,
-        vectorized=False,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Agreement(statistic(*data), float(interval.low), float(interval.high))
+    return _bootstrapped(statistic, (a.values.numpy(), b.values.numpy()), seed)
+
+
+def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
+    """Return the rank correlation of two scores with the noise of the draws taken out.
+
+    Scores that are averaged over the same draws share their noise, which raises their correlation, and are noisy
+    themselves, which lowers it. So each is averaged over half of the draws and compared with the other on the other
+    half, and the result is divided by √(r_a r_b), where r is a score's correlation with itself between the halves
+    (Spearman's correction for attenuation, which holds for linear correlations and nearly for those of ranks).
+
+    Parameters
+    ----------
+    a, b : Scores
+        Scores of the same images and draws, two or more. An odd draw, the last, is left out.
+    seed : int
+        Of the bootstrap over images.
+
+    Returns
+    -------
+    Agreement
+        1 where the scores rank alike apart from noise; by chance it can lie above 1.
+
+    Raises
+    ------
+    InputError
+        If the scores are of different images or draws, there are fewer than two, or one is only noise.
+    """
+    _check_same_draws(a, b)
+    if len(a.by_draw) < 2:
+        raise InputError("the scores have 1 draw, but the correction for its noise needs 2 or more.")
+
+    def statistic(images: np.ndarray) -> float:
+        return _corrected(a.by_draw.numpy()[:, images], b.by_draw.numpy()[:, images])
+
+    everything = np.arange(len(a))
+    if np.isnan(statistic(everything)):
+        raise InputError("one of the scores does not agree with itself between draws: there is nothing but noise.")
+    return _bootstrapped(statistic, (everything,), seed)
+
+
+def _corrected(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the corrected correlation of scores draws×N, or NaN where a reliability is not positive."""
+    half = len(a) // 2
+    across = within_a = within_b = 0.0
+    for shift in range(half):  # each draw is in either half equally often
+        first, second = (np.arange(half) + shift) % (2 * half), (np.arange(half) + half + shift) % (2 * half)
+        parts = [scores[draws].mean(axis=0) for scores in (a, b) for draws in (first, second)]
+        r = np.corrcoef(rankdata(parts, axis=1))
+        across += (r[0, 3] + r[1, 2]) / 2
+        within_a, within_b = within_a + r[0, 1], within_b + r[2, 3]
+    return across / np.sqrt(within_a * within_b) if min(within_a, within_b) > 0 else np.nan
+
+
+def percentile_difference(a: Scores, b: Scores) -> Scores:
+    """Return by how many percentiles every image ranks higher by one score than by another, in each draw.
+
+    Parameters
+    ----------
+    a, b : Scores
+        Scores of the same images and draws.
+
+    Returns
+    -------
+    Scores
+        In (−100, 100), positive where `a` ranks the image higher. Their reliability says how much of the difference is
+        about the images.
+
+    Raises
+    ------
+    InputError
+        If the scores are of different images or draws.
+    """
+    _check_same_draws(a, b)
+    ranks_a, ranks_b = (rankdata(scores.by_draw.numpy(), axis=1) for scores in (a, b))
+    by_draw = torch.from_numpy(100 / len(a) * (ranks_a - ranks_b)).float()
+    return Scores(by_draw, a.ids, {"score": "percentile difference", "of": [dict(a.settings), dict(b.settings)]})
 
 
 def top_overlap(a: Scores, b: Scores, k: int) -> float:
@@ -71,6 +138,26 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
     if not 1 <= k <= len(a):
         raise InputError(f"k is {k}, but it must be between 1 and the number of images, {len(a)}.")
     return float(torch.isin(a.highest(k), b.highest(k)).float().mean())
+
+
+def _bootstrapped(statistic: Callable[..., float], data: tuple[np.ndarray, ...], seed: int) -> Agreement:
+    """Return a statistic with its percentile interval over resampled images."""
+    interval = bootstrap(
+        data,
+        statistic,
+        paired=True,
+        vectorized=False,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Agreement(float(statistic(*data)), float(interval.low), float(interval.high))
+
+
+def _check_same_draws(a: Scores, b: Scores) -> None:
+    _check_same_images(a, b)
+    if len(a.by_draw) != len(b.by_draw):
+        raise InputError(f"the two scores have {len(a.by_draw)} and {len(b.by_draw)} draws, but it must be the same.")
 
 
 def _check_same_images(a: Scores, b: Scores) -> None:

@@ -6,27 +6,54 @@ Q = I. EK-FAC and the diagonal measure Λ as the second moment of the gradient's
 2018), K-FAC takes the products of the eigenvalues of S and A. Channel groups of a convolution are blocks of their own.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from influence_lib.influence.gradients import Factors, Objective, layer_factors
+from influence_lib.influence.gradients import Factors, Layer
+from influence_lib.influence.pairs import PairBatch
+from influence_lib.influence.passes import GradientSource, LayerFactors, Step, Totals, Unfinished, accumulate
 
-__all__ = ["CURVATURES", "LayerCurvature", "fit", "quadratic_forms"]
+__all__ = [
+    "FITTED",
+    "Basis",
+    "BlockCurvature",
+    "Curvature",
+    "Fit",
+    "KroneckerBasis",
+    "LayerCurvature",
+    "ParameterBasis",
+    "fit",
+]
 
-CURVATURES = ("ekfac", "kfac", "diagonal")
-# entries of per-sample gradients that are held at once: 64 MiB in float32
-HELD = 2**24
+FITTED = ("ekfac", "kfac", "diagonal", "identity")
+# Entries of per-sample gradients that are held at once, 16 MiB in float32: they stay in the processor's cache, and
+# the C library keeps blocks of that size for the next chunk where it would return larger ones to the system.
+HELD = 2**22
 MEAN_SHARE = 0.1  # of the mean eigenvalue, the default damping
+STRIPS = 4  # of a covariance matrix, of which each is computed from its block on the diagonal on
 
-Batch = tuple[Tensor, Tensor, Objective]
-Batches = Callable[[], Iterable[Batch]]
+
+class Basis(Protocol):
+    """Coordinates for the gradients of one layer."""
+
+    def coordinates(self, factors: Factors) -> Iterator[Tensor]:
+        """Yield the coordinates of chunks of images, groups×b×out×in; the caller may overwrite them."""
+
+
+class ParameterBasis:
+    """The layer's own parameters as coordinates."""
+
+    def coordinates(self, factors: Factors) -> Iterator[Tensor]:
+        """Yield the gradients themselves."""
+        return (part.product() for part in chunks(factors))
 
 
 @dataclass(frozen=True)
-class Basis:
+class KroneckerBasis:
     """The eigenbasis of one layer, Q_S ⊗ Q_A.
 
     Attributes
@@ -38,132 +65,227 @@ class Basis:
     inputs: Tensor
     outputs: Tensor
 
-    def rotated(self, factors: Factors) -> Iterator[Tensor]:
-        """Yield chunks of the per-sample gradients in this basis, b×groups×out×in each.
+    def coordinates(self, factors: Factors) -> Iterator[Tensor]:
+        """Yield the gradients in this basis.
 
-        Whatever costs fewer operations is rotated: the factors, at P·(in² + out²) an image, or their product, at
-        in·out·(in + out).
+        On either side the factors are rotated or their product, whichever has fewer rows.
         """
-        positions = factors.activations.shape[3]
-        width, height = self.inputs.shape[1], self.outputs.shape[1]
-        early = positions * (width**2 + height**2) < width * height * (width + height)
-        for part in _chunks(factors):
-            if early:
-                yield Factors(self.inputs.mT @ part.activations, self.outputs.mT @ part.gradients).product()
-            else:
-                yield self.outputs.mT @ part.product() @ self.inputs
+        activations, gradients = factors
+        positions, width, height = activations.shape[2], activations.shape[3], gradients.shape[3]
+        early_inputs, early_outputs = positions < height, positions < width
+        if early_inputs:
+            activations = rotate(activations, self.inputs)
+        if early_outputs:
+            gradients = rotate(gradients, self.outputs)
+        for part in chunks(Factors(activations, gradients)):
+            product = part.product()
+            if not early_outputs:
+                product = rotate(product.mT, self.outputs).mT
+            yield product if early_inputs else rotate(product, self.inputs)
+
+
+def inverse(values: Tensor) -> Tensor:
+    """Return 1/x of values that are at least 0, and 0 for 0."""
+    return torch.where(values > 0, 1 / values, 0)
+
+
+def rotate(rows: Tensor, vectors: Tensor) -> Tensor:
+    """Return groups×b×p×k from rows groups×b×p×n and groups×n×k vectors, as one large product a group."""
+    return (rows.flatten(1, 2) @ vectors).unflatten(1, rows.shape[1:3])
+
+
+def chunks(factors: Factors) -> Iterator[Factors]:
+    """Yield the factors of so many images at a time that their gradients stay within `HELD` entries."""
+    groups, _, _, width = factors.activations.shape
+    images = max(1, HELD // (groups * width * factors.gradients.shape[3]))
+    for parts in zip(factors.activations.split(images, 1), factors.gradients.split(images, 1), strict=True):
+        yield Factors(*parts)
 
 
 @dataclass(frozen=True)
 class LayerCurvature:
-    """The curvature of one layer.
+    """The curvature of one layer, H = Q diag(Λ) Qᵀ.
 
     Attributes
     ----------
-    basis : Basis or None
-        None is the basis of the parameters.
+    basis : Basis
+        Q.
     eigenvalues : Tensor
-        groups×out×in, at least 0.
+        Λ, at least 0: the shape of the coordinates without their dimension of images.
+    damping : float or None
+        λ; None is 0.1 × the mean eigenvalue.
     """
 
-    basis: Basis | None
+    basis: Basis
     eigenvalues: Tensor
+    damping: float | None = None
 
-    def quadratic_form(self, factors: Factors, damping: float | None) -> Tensor:
-        """Return gᵀ(H + λI)⁻¹g of this layer's gradients, B values.
+    @property
+    def weights(self) -> Tensor:
+        """The eigenvalues of (H + λI)⁻¹; 0 in a layer in which no gradient was seen, which counts for nothing."""
+        return inverse(
+            self.eigenvalues + (MEAN_SHARE * self.eigenvalues.mean() if self.damping is None else self.damping)
+        )
+
+    def quadratic_form(self, factors: Factors) -> Tensor:
+        """Return gᵀ(H + λI)⁻¹g of B images."""
+        weights = self.weights.flatten(1)[:, :, None]
+        return torch.cat([(c.square_().flatten(2) @ weights).sum(dim=(0, 2)) for c in self.basis.coordinates(factors)])
+
+    def half(self, factors: Factors) -> Tensor:
+        """Return (H + λI)^(−½)g of B images in the coordinates of the basis: B×k."""
+        root = self.weights.sqrt()[:, None]
+        return torch.cat([(c * root).transpose(0, 1).flatten(1) for c in self.basis.coordinates(factors)])
+
+
+class Curvature(Protocol):
+    """The curvature H + λI of all scored layers together."""
+
+    def forms(self, layers: LayerFactors) -> Iterator[tuple[str, Tensor]]:
+        """Yield each layer's part of gᵀ(H + λI)⁻¹g, B values."""
+
+    def halves(self, layers: LayerFactors) -> Iterator[Tensor]:
+        """Yield pieces, B×k each, of vectors h with hₐ·h_b = gₐᵀ(H + λI)⁻¹g_b."""
+
+
+@dataclass(frozen=True)
+class BlockCurvature:
+    """A curvature without terms between layers.
+
+    Attributes
+    ----------
+    layers : dict of str to LayerCurvature
+        The blocks.
+    """
+
+    layers: dict[str, LayerCurvature]
+
+    def forms(self, layers: LayerFactors) -> Iterator[tuple[str, Tensor]]:
+        """Yield each layer's gᵀ(H + λI)⁻¹g, B values."""
+        for name, factors in layers:
+            yield name, self.layers[name].quadratic_form(factors)
+
+    def halves(self, layers: LayerFactors) -> Iterator[Tensor]:
+        """Yield each layer's (H + λI)^(−½)g, B×k."""
+        for name, factors in layers:
+            yield self.layers[name].half(factors)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """On what the curvature is fitted, and how.
+
+    Attributes
+    ----------
+    source : GradientSource
+        Of the gradients.
+    indices : Tensor
+        Of the pairs of views.
+    fisher : {"empirical", "sampled"}
+        H is the second moment of the loss gradients, or the Gauss–Newton matrix through sampled targets.
+    unfinished : Unfinished
+        Where interrupted passes are kept.
+    progress : bool
+        Whether to show progress bars.
+    """
+
+    source: GradientSource
+    indices: Tensor
+    fisher: str = "empirical"
+    unfinished: Unfinished = field(default_factory=Unfinished)
+    progress: bool = False
+
+    def covariances(self, dtype: torch.dtype | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return A and S of each layer: Σ aaᵀ over the positions and the mean of ggᵀ over them, for a mean image.
+
+        With S a mean and A a sum, S ⊗ A is the second moment of the gradient where positions are independent.
 
         Parameters
         ----------
-        factors : Factors
-            Of B images.
-        damping : float or None
-            λ; None is 0.1 × the mean eigenvalue.
+        dtype : torch.dtype, optional
+            Of the products of a batch; None is that of the weights.
         """
-        weights = 1 / (self.eigenvalues + (MEAN_SHARE * self.eigenvalues.mean() if damping is None else damping))
-        return torch.cat([(g.square() * weights).sum(dim=(1, 2, 3)) for g in _coordinates(self.basis, factors)])
+        totals = {}
+        for name, layer in self.source.layers.items():
+            groups, height, width = gradient_shape(layer)
+            totals[f"{name}/A"] = layer.weight.new_zeros(groups, width, width)
+            totals[f"{name}/S"] = layer.weight.new_zeros(groups, height, height)
+
+        def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
+            for name, (activations, gradients) in layers:
+                add_covariance(totals[f"{name}/A"], activations, 1.0, dtype)
+                add_covariance(totals[f"{name}/S"], gradients, 1 / activations.shape[2], dtype)
+
+        self.add_up("covariances", totals, step, self.indices, self.fisher)
+        for upper in totals.values():
+            upper.div_(len(self.indices)).triu_().add_(upper.triu(1).mT)
+        return {name: (totals[f"{name}/A"], totals[f"{name}/S"]) for name in self.source.layers}
+
+    def second_moments(self, bases: dict[str, Basis]) -> dict[str, Tensor]:
+        """Return the mean over images of the squared coordinates of the gradient, groups×out×in a layer."""
+        layers = self.source.layers
+        totals = {name: layer.weight.new_zeros(gradient_shape(layer)) for name, layer in layers.items()}
+
+        def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
+            for name, factors in layers:
+                for coordinates in bases[name].coordinates(factors):
+                    totals[name] += coordinates.square_().sum(1)
+
+        self.add_up("second moments", totals, step, self.indices, self.fisher)
+        return {name: total.div_(len(self.indices)) for name, total in totals.items()}
+
+    def add_up(self, stage: str, totals: Totals, step: Step, indices: Tensor, fisher: str) -> None:
+        """Make one pass over pairs, see `accumulate`."""
+        accumulate(self.source, stage, indices, totals, step, fisher, self.unfinished, self.progress)
 
 
-def _coordinates(basis: Basis | None, factors: Factors) -> Iterator[Tensor]:
-    return (part.product() for part in _chunks(factors)) if basis is None else basis.rotated(factors)
+def gradient_shape(layer: Layer) -> tuple[int, int, int]:
+    """Return groups, out and in of a layer's gradients, the bias counted in the last."""
+    groups = getattr(layer, "groups", 1)
+    return groups, layer.weight.shape[0] // groups, layer.weight[0].numel() + (layer.bias is not None)
 
 
-def _chunks(factors: Factors) -> Iterator[Factors]:
-    """Yield the factors of so many images at a time that their gradients stay within `HELD` entries."""
-    _, groups, width, _ = factors.activations.shape
-    images = max(1, HELD // (groups * width * factors.gradients.shape[2]))
-    for activations, gradients in zip(factors.activations.split(images), factors.gradients.split(images), strict=True):
-        yield Factors(activations, gradients)
+def add_covariance(total: Tensor, rows: Tensor, weight: float, dtype: torch.dtype | None) -> None:
+    """Add the weighted sum of the outer products of rows groups×B×P×n to the upper triangle of groups×n×n."""
+    flat = rows.flatten(1, 2).to(dtype or rows.dtype)
+    size = flat.shape[2]
+    width = -(-size // STRIPS)
+    for start in range(0, size, width):
+        strip = slice(start, start + width)
+        total[:, strip, start:].add_(flat[:, :, strip].mT @ flat[:, :, start:], alpha=weight)
 
 
-def fit(encoder: nn.Module, batches: Batches, curvature: str) -> dict[str, LayerCurvature]:
+def fit(problem: Fit, curvature: str, damping: float | None) -> Curvature:
     """Return the curvature of every layer.
 
     Parameters
     ----------
-    encoder : nn.Module
-        In eval mode, on the device of the batches.
-    batches : callable
-        Called once for each pass; returns batch by batch the two views, B×3×H×W each, and the objective whose
-        gradients H is the second moment of (`Pairs.objective`).
-    curvature : {"ekfac", "kfac", "diagonal"}
-        Which approximation.
+    problem : Fit
+        On what it is fitted.
+    curvature : {"ekfac", "kfac", "diagonal", "identity"}
+        Which approximation; the identity needs no fit.
+    damping : float or None
+        λ; None is 0.1 × the mean eigenvalue of each layer.
     """
+    layers = problem.source.layers
+    bases: dict[str, Basis] = dict.fromkeys(layers, ParameterBasis())
+    if curvature == "identity":
+        nothing = {name: layer.weight.new_zeros(gradient_shape(layer)) for name, layer in layers.items()}
+        return _blocks(bases, nothing, damping=1.0)
     if curvature == "diagonal":
-        return {name: LayerCurvature(None, e) for name, e in _second_moments(encoder, batches(), {}).items()}
-    covariances = _covariances(encoder, batches())
-    eigen = {name: (_eigh(A), _eigh(S)) for name, (A, S) in covariances.items()}
-    bases = {name: Basis(A[1], S[1]) for name, (A, S) in eigen.items()}
+        return _blocks(bases, problem.second_moments(bases), damping)
+    eigen = {name: (eigh(A), eigh(S)) for name, (A, S) in problem.covariances().items()}
+    bases = {name: KroneckerBasis(A[1], S[1]) for name, (A, S) in eigen.items()}
     if curvature == "kfac":
-        products = {name: S[0][:, :, None] * A[0][:, None, :] for name, (A, S) in eigen.items()}
-        return {name: LayerCurvature(bases[name], e) for name, e in products.items()}
-    corrected = _second_moments(encoder, batches(), bases)
-    return {name: LayerCurvature(bases[name], e) for name, e in corrected.items()}
+        return _blocks(bases, {n: S[0][:, :, None] * A[0][:, None] for n, (A, S) in eigen.items()}, damping)
+    return _blocks(bases, problem.second_moments(bases), damping)
 
 
-def quadratic_forms(
-    encoder: nn.Module, left: Tensor, right: Tensor, curvature: dict[str, LayerCurvature], damping: float | None
-) -> Tensor:
-    """Return gᵀ(H + λI)⁻¹g of each image of a batch, summed over the layers."""
-    layers = layer_factors(encoder, left, right)
-    return torch.stack([curvature[name].quadratic_form(factors, damping) for name, factors in layers]).sum(0)
+def _blocks(bases: dict[str, Basis], eigenvalues: dict[str, Tensor], damping: float | None) -> "BlockCurvature":
+    return BlockCurvature({name: LayerCurvature(basis, eigenvalues[name], damping) for name, basis in bases.items()})
 
 
-def _covariances(encoder: nn.Module, batches: Iterable[Batch]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return A and S of each layer: the sum over positions of aaᵀ and the mean over positions of ggᵀ, a mean image.
-
-    With S a mean and A a sum, S ⊗ A is the second moment of the gradient where positions are independent.
-    """
-    totals: dict[str, tuple[Tensor, Tensor]] = {}
-    count = 0
-    for batch in batches:
-        count += len(batch[0])
-        for name, (a, g) in layer_factors(encoder, *batch):
-            positions = a.shape[3]
-            A, S = _covariance(a), _covariance(g) / positions
-            totals[name] = (totals[name][0] + A, totals[name][1] + S) if name in totals else (A, S)
-    return {name: (A / count, S / count) for name, (A, S) in totals.items()}
-
-
-def _covariance(rows: Tensor) -> Tensor:
-    """Return Σ over images and positions of the outer products of B×groups×n×P: groups×n×n."""
-    flat = rows.permute(1, 2, 0, 3).flatten(2)
-    return flat @ flat.mT
-
-
-def _eigh(M: Tensor) -> tuple[Tensor, Tensor]:
+def eigh(M: Tensor) -> tuple[Tensor, Tensor]:
     """Return eigenvalues, not below 0, and eigenvectors; in float64, as small eigenvalues decide."""
     values, vectors = torch.linalg.eigh(M.double())
     return values.clamp(min=0).to(M), vectors.to(M)
-
-
-def _second_moments(encoder: nn.Module, batches: Iterable[Batch], bases: dict[str, Basis]) -> dict[str, Tensor]:
-    """Return the mean over images of the squared coordinates of the gradient, groups×out×in a layer."""
-    totals: dict[str, Tensor] = {}
-    count = 0
-    for batch in batches:
-        count += len(batch[0])
-        for name, factors in layer_factors(encoder, *batch):
-            for coordinates in _coordinates(bases.get(name), factors):
-                square = coordinates.square().sum(0)
-                totals[name] = totals[name] + square if name in totals else square
-    return {name: total / count for name, total in totals.items()}

@@ -1,19 +1,32 @@
-"""The losses whose gradients the scores are made of."""
+"""The losses whose gradients the scores are made of.
 
+A loss says what an image's own value is, and what the score of a sampled target is. The second moment of the latter's
+gradient is the Gauss–Newton matrix of the loss: the Hessian with the second derivatives of the encoder left out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from influence_lib.errors import reject
+__all__ = ["LOSSES", "TEMPERATURE", "Loss", "NTXent", "SquaredResidual", "two_view_loss"]
 
-__all__ = ["check_loss", "two_view_loss"]
+LOSSES = ("cosine", "mse", "ntxent")
+TEMPERATURE = 0.2  # of SimCLR's loss, in the paper's Table 2
 
-LOSSES = ("cosine",)
 
+class Loss(Protocol):
+    """A loss of the two representations of each image."""
 
-def check_loss(loss: str) -> None:
-    """Raise an `InputError` unless `loss` is the name of a loss."""
-    if loss not in LOSSES:
-        reject("loss", loss, LOSSES)
+    def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return B values from representations B×D; `ids` says which images they are of."""
+
+    def sampled(self, left: Tensor, right: Tensor, ids: Sequence[int], rngs: Sequence[np.random.Generator]) -> Tensor:
+        """Return B values whose gradient is the score of a target that `rngs`, one an image, draw."""
 
 
 def two_view_loss(left: Tensor, right: Tensor) -> Tensor:
@@ -30,4 +43,90 @@ def two_view_loss(left: Tensor, right: Tensor) -> Tensor:
         1 − cos(left, right), in [0, 2], one value an image. It equals half the squared distance of the two
         normalised representations, which is how it is computed: 1 − cos itself cancels where they agree.
     """
-    return 0.5 * (F.normalize(left, dim=1) - F.normalize(right, dim=1)).square().sum(dim=1)
+    return 0.5 * _cosine_residual(left, right).square().sum(dim=1)
+
+
+def _cosine_residual(left: Tensor, right: Tensor) -> Tensor:
+    return F.normalize(left, dim=1) - F.normalize(right, dim=1)
+
+
+def _mse_residual(left: Tensor, right: Tensor) -> Tensor:
+    """Return the residual of the mean squared difference over the D dimensions."""
+    return (2 / left.shape[1]) ** 0.5 * (left - right)
+
+
+@dataclass(frozen=True)
+class SquaredResidual:
+    """Half the squared length of a residual r: the negative log-likelihood of a unit Gaussian around r, observed at 0.
+
+    Under a sampled target r + ε its score is −ε·∂r, with second moment ∂rᵀ∂r.
+
+    Attributes
+    ----------
+    residual : callable
+        From the two representations, B×D each, to r, B×D.
+    """
+
+    residual: Callable[[Tensor, Tensor], Tensor]
+
+    def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return half the squared length of the residual."""
+        return 0.5 * self.residual(left, right).square().sum(dim=1)
+
+    def sampled(self, left: Tensor, right: Tensor, ids: Sequence[int], rngs: Sequence[np.random.Generator]) -> Tensor:
+        """Return ε·r with a standard normal ε."""
+        residual = self.residual(left, right)
+        noise = np.stack([rng.standard_normal(residual.shape[1], dtype=np.float32) for rng in rngs])
+        return (torch.from_numpy(noise).to(residual) * residual).sum(dim=1)
+
+
+COSINE = SquaredResidual(_cosine_residual)
+MSE = SquaredResidual(_mse_residual)
+
+
+@dataclass(frozen=True)
+class NTXent:
+    """SimCLR's loss of one image among fixed negatives.
+
+    The loss of SimCLR belongs to a batch: each image is told from the others in it, so its gradient depends on them.
+    Here the others are one fixed set of images for all, whose representations are constants: the loss of an image is
+    the mean cross-entropy of its two views, each recognising the other among the other and the negatives,
+    and its gradient is the one that flows through its own two views, as with MoCo's memory bank.
+
+    Attributes
+    ----------
+    negatives : Tensor
+        M×D, representations of the negatives.
+    negative_ids : Tensor
+        int64, M: an image is not its own negative.
+    temperature : float
+        By which the cosine similarities are divided.
+    """
+
+    negatives: Tensor
+    negative_ids: Tensor
+    temperature: float = TEMPERATURE
+
+    def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return the mean cross-entropy of the two views."""
+        return -0.5 * self._log_probabilities(left, right, ids)[:, :, 0].sum(dim=1)
+
+    def sampled(self, left: Tensor, right: Tensor, ids: Sequence[int], rngs: Sequence[np.random.Generator]) -> Tensor:
+        """Return the cross-entropy of both views with partners drawn from the probabilities that the model gives.
+
+        Each view's cross-entropy enters the loss by a half, so its score enters by √½: the mean of two Hessians.
+        """
+        log_probabilities = self._log_probabilities(left, right, ids)
+        uniform = torch.tensor(np.stack([rng.random((2, 1)) for rng in rngs]), device=left.device)
+        cumulative = log_probabilities.detach().double().exp().cumsum(dim=2)
+        drawn = torch.searchsorted(cumulative, uniform * cumulative[:, :, -1:]).clamp_(max=cumulative.shape[2] - 1)
+        return -(0.5**0.5) * log_probabilities.gather(2, drawn).sum(dim=(1, 2))
+
+    def _log_probabilities(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return B×2×(1 + M): for either view, of its partner and of each negative."""
+        views = F.normalize(torch.stack([left, right], dim=1), dim=2)
+        partner = (views[:, :1] * views[:, 1:]).sum(dim=2, keepdim=True).expand(-1, 2, 1)
+        others = views @ F.normalize(self.negatives, dim=1).to(views).T
+        own = torch.tensor(ids, device=left.device)[:, None, None] == self.negative_ids.to(left.device)
+        others = others.masked_fill(own, -torch.inf)
+        return F.log_softmax(torch.cat([partner, others], dim=2) / self.temperature, dim=2)

@@ -6,28 +6,62 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
+from influence_lib.errors import reject
 from influence_lib.influence.gradients import Objective
-from influence_lib.influence.losses import two_view_loss
+from influence_lib.influence.losses import COSINE, MSE, Loss, NTXent
 from influence_lib.influence.perturbations import Perturbation, view_pair
+from influence_lib.pretrain import embed
 
-__all__ = ["BATCH_SIZE", "FISHERS", "PairBatch", "Pairs"]
+__all__ = ["BATCH_SIZE", "FISHERS", "NEGATIVES", "PairBatch", "Pairs", "build_loss"]
 
 FISHERS = ("empirical", "sampled")
-BATCH_SIZE = 64
-TARGET = 2  # the random stream of sampled targets, beside those of the two views
+BATCH_SIZE = 32
+NEGATIVES = 511  # SimCLR's batch of 256 holds as many views, less the one that looks for its partner
+TARGET, NEGATIVE = 2, 3  # random streams of sampled targets and of negatives, beside those of the two views
 
 
 class PairBatch(NamedTuple):
-    """Two views of some images in one draw: B×3×H×W each, on the device, and the images' ids."""
+    """Two views of some images in one draw: B×3×H×W each, on the device; the pairs' indices and the images' ids."""
 
     left: Tensor
     right: Tensor
+    indices: Tensor
     ids: list[int]
-    draw: int
+
+
+def build_loss(loss: str, encoder: nn.Module, images: ImageSet, seed: int, device: torch.device) -> Loss:
+    """Return the loss of a name; SimCLR's gets `NEGATIVES` of the images, drawn from the seed, as its negatives.
+
+    Parameters
+    ----------
+    loss : {"cosine", "mse", "ntxent"}
+        The cosine distance, the mean squared difference over the dimensions, or SimCLR's loss (`NTXent`).
+    encoder : nn.Module
+        What represents the negatives.
+    images : ImageSet
+        What they are drawn from.
+    seed : int
+        Of the draw.
+    device : torch.device
+        Where to compute.
+
+    Raises
+    ------
+    InputError
+        If SimCLR's loss is asked of a single image.
+    """
+    if loss != "ntxent":
+        return {"cosine": COSINE, "mse": MSE}[loss]
+    if len(images) < 2:
+        reject("the number of images", len(images), "at least 2 with loss = 'ntxent', which tells images apart")
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, 0, NEGATIVE]))
+    # from the sorted ids, so that the order of the images does not matter
+    chosen = rng.permutation(len(images))[:NEGATIVES]
+    negatives = images.subset(images.ids.argsort()[torch.from_numpy(chosen)])
+    return NTXent(embed(encoder, negatives, device=device).to(device), negatives.ids)
 
 
 @dataclass(frozen=True)
@@ -58,37 +92,55 @@ class Pairs:
     def __len__(self) -> int:
         return self.draws * len(self.images)
 
-    def batches(self, count: int | None = None) -> Iterator[PairBatch]:
-        """Yield all pairs in order, or `count` of them, evenly spaced over all."""
+    def spaced(self, count: int | None) -> Tensor:
+        """Return the indices of all pairs, or of `count` of them, evenly spaced."""
         wanted = len(self) if count is None else min(count, len(self))
-        chosen = torch.linspace(0, len(self) - 1, wanted, dtype=torch.float64).long()
-        for draw in range(self.draws):
-            positions = chosen[chosen // len(self.images) == draw] % len(self.images)
-            for part in positions.split(BATCH_SIZE):
-                ids = self.images.ids[part].tolist()
-                pixels = self.images.images[part].float() / 255
-                left, right = view_pair(pixels, ids, self.perturbation, self.views, self.seed, draw)
-                yield PairBatch(left.to(self.device), right.to(self.device), ids, draw)
+        return torch.linspace(0, len(self) - 1, wanted, dtype=torch.float64).long()
 
-    def objective(self, batch: PairBatch, fisher: str) -> Objective:
-        """Return the function whose gradients' second moment is the Fisher matrix.
+    def identify(self, indices: Tensor) -> tuple[list[int], list[int]]:
+        """Return the ids of the images of these pairs, and the draws."""
+        return self.images.ids[indices % len(self.images)].tolist(), (indices // len(self.images)).tolist()
+
+    def batch(self, indices: Tensor) -> PairBatch:
+        """Return the pairs of these indices, which are of one draw."""
+        ids, (draw, *_) = self.identify(indices)
+        pixels = self.images.images[indices % len(self.images)].float() / 255
+        left, right = view_pair(pixels, ids, self.perturbation, self.views, self.seed, draw)
+        return PairBatch(self._moved(left), self._moved(right), indices, ids)
+
+    def batches(self, indices: Tensor, start: int = 0) -> Iterator[PairBatch]:
+        """Yield the pairs of these indices in order, `BATCH_SIZE` of one draw at a time, from the batch `start` on."""
+        draws = indices.split(torch.unique_consecutive(indices // len(self.images), return_counts=True)[1].tolist())
+        for part in [part for draw in draws for part in draw.split(BATCH_SIZE)][start:]:
+            yield self.batch(part)
+
+    def _moved(self, view: Tensor) -> Tensor:
+        """Put a view on the device; from pinned memory, so that a GPU does not wait for it."""
+        view = view.contiguous(memory_format=torch.channels_last)
+        return (
+            view.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else view.to(self.device)
+        )
+
+    def objective(self, loss: Loss, indices: Tensor, fisher: str = "empirical") -> Objective:
+        """Return the function of the representations whose gradients are taken.
 
         Parameters
         ----------
-        batch : PairBatch
-            Whose targets are drawn, from seed, id and draw.
+        loss : Loss
+            What is differentiated.
+        indices : Tensor
+            Of the pairs; sampled targets are drawn from seed, id and draw.
         fisher : {"empirical", "sampled"}
-            The loss itself, or the score of a sampled target: the cosine distance is half a squared distance, so its
-            likelihood is a unit Gaussian around the difference of the normalised views, and the second moment of
-            ε·∂(difference) with normal ε is the Gauss–Newton matrix.
+            The loss itself, or the score of a sampled target: the second moment of its gradients is the Gauss–Newton
+            matrix.
         """
+        ids, draws = self.identify(indices)
         if fisher == "empirical":
-            return two_view_loss
+            return lambda left, right: loss.values(left, right, ids)
 
         def score_of_target(left: Tensor, right: Tensor) -> Tensor:
-            difference = F.normalize(left, dim=1) - F.normalize(right, dim=1)
-            streams = (np.random.Philox(key=[self.seed, i], counter=[0, 0, batch.draw, TARGET]) for i in batch.ids)
-            noise = [np.random.Generator(s).standard_normal(difference.shape[1], dtype=np.float32) for s in streams]
-            return (torch.from_numpy(np.stack(noise)).to(difference) * difference).sum(dim=1)
+            keys = zip(ids, draws, strict=True)
+            streams = [np.random.Philox(key=[self.seed, i], counter=[0, 0, draw, TARGET]) for i, draw in keys]
+            return loss.sampled(left, right, ids, [np.random.Generator(stream) for stream in streams])
 
         return score_of_target

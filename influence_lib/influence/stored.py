@@ -2,16 +2,17 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from influence_lib import store
 from influence_lib.data import ImageSet
-from influence_lib.influence.scores import Scores
+from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.pretrain import Encoder
 
 __all__ = ["stored_scores"]
 
-NOT_SETTINGS = ("encoder", "images", "device", "progress")  # described apart, or without effect on the scores
+NOT_SETTINGS = ("encoder", "images", "device", "progress", "unfinished")  # described apart, or without effect
 
 
 def stored_scores(
@@ -23,10 +24,12 @@ def stored_scores(
 ) -> Scores:
     """Return the stored scores of these settings, computing them first if there are none.
 
+    What is stored is the scores of each draw and, of the fast mode, the deviation; the parts of the layers are not.
+
     Parameters
     ----------
     score : callable
-        `self_influence` or `raw_loss`.
+        `self_influence` or one of the baselines on an encoder.
     encoder : Encoder
         The encoder; its `settings` are part of what identifies the scores.
     images : ImageSet
@@ -43,7 +46,10 @@ def stored_scores(
     """
     bound = inspect.signature(score).bind(encoder, images, **arguments)
     bound.apply_defaults()
-    chosen = {key: value for key, value in bound.arguments.items() if key not in NOT_SETTINGS}
+    # without the options that are not used, so that a new one leaves old results where they are
+    chosen = {k: v for k, v in bound.arguments.items() if k not in NOT_SETTINGS and v is not None}
+    if "unfinished" in bound.arguments:
+        arguments["unfinished"] = store.repository() / "artifacts" / "unfinished"
     settings = {
         "kind": "scores",
         "name": f"{score.__name__}-{encoder.settings.get('name', 'encoder')}",
@@ -54,7 +60,9 @@ def stored_scores(
 
     def compute() -> dict[str, Any]:
         scores = score(encoder, images, **arguments)
-        return {"scores": {"by_draw": scores.by_draw, "ids": scores.ids}}
+        deviation = {} if scores.deviation is None else {"deviation": asdict(scores.deviation)}
+        return {"scores": {"by_draw": scores.by_draw, "ids": scores.ids}, **deviation}
 
-    stored = store.get(settings, compute, place)["scores"]
-    return Scores(stored["by_draw"], stored["ids"], settings)
+    stored = store.get(settings, compute, place)
+    deviation = Deviation(**stored["deviation"]) if "deviation" in stored else None
+    return Scores(stored["scores"]["by_draw"], stored["scores"]["ids"], settings, deviation=deviation)

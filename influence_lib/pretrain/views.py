@@ -8,21 +8,19 @@ Elsewhere the passes run one after the other, by the same code.
 
 import contextlib
 import copy
-import ctypes
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
+from influence_lib.device import keep_freed_memory
 from influence_lib.pretrain.augment import Augmentation, AugmentationSettings
 from influence_lib.pretrain.encoders import Encoder
 
 __all__ = ["TwoViews", "view_threads"]
 
 N_VIEWS = 2
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 RunViews = Callable[..., Iterable]
 
 
@@ -32,7 +30,7 @@ def view_threads(device: torch.device) -> Iterator[RunViews]:
     if device.type != "cpu":
         yield map
         return
-    _keep_freed_memory()
+    keep_freed_memory()
     threads = torch.get_num_threads()
     share = max(1, threads // N_VIEWS)
     try:
@@ -40,18 +38,6 @@ def view_threads(device: torch.device) -> Iterator[RunViews]:
             yield pool.map
     finally:
         torch.set_num_threads(threads)  # a worker's setting is also the default of threads to come
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks for the next step.
-
-    By default it hands every activation back to the kernel, which clears its pages again at the next step: a
-    tenth of the time of a training step. Where there is no glibc nothing happens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 class TwoViews:

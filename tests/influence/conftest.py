@@ -1,8 +1,14 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
+from influence_lib.influence import GaussianNoise, Perturbation
+from influence_lib.influence.gradients import tracked_layers
+from influence_lib.influence.losses import COSINE, MSE, Loss, NTXent
+from influence_lib.influence.pairs import Pairs
+from influence_lib.influence.passes import GradientSource
 from tests.images import noise_images
 
 
@@ -21,6 +27,27 @@ class SmallNet(nn.Module):
         return self.head(torch.tanh(self.conv2(x)).mean(dim=(2, 3)))
 
 
+class Twice(nn.Module):
+    """A convolution that is called on two sizes and a linear layer that is called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+        self.shared = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = torch.tanh(self.first(x))
+        coarse = torch.tanh(self.first(fine[:, :, ::2, ::2]))
+        return self.shared(torch.tanh(self.shared(coarse.mean(dim=(2, 3)))))
+
+
+class DoublePairs(Pairs):
+    """Pairs in float64, so that a comparison with a dense matrix is not one of rounding."""
+
+    def _moved(self, view: Tensor) -> Tensor:
+        return super()._moved(view).double()
+
+
 def small_net(groups: int) -> SmallNet:
     torch.manual_seed(0)
     net = SmallNet(groups)
@@ -28,6 +55,85 @@ def small_net(groups: int) -> SmallNet:
         assert buffer is not None
         buffer.uniform_(low, high)
     return net.eval()
+
+
+def twice_net() -> Twice:
+    torch.manual_seed(1)
+    return Twice().eval()
+
+
+def double_source(
+    encoder: nn.Module,
+    images: ImageSet,
+    loss: str = "cosine",
+    views: str = "one",
+    draws: int = 1,
+    perturbation: Perturbation = GaussianNoise(),  # noqa: B008 - frozen
+    layers: list[str] | None = None,
+) -> GradientSource:
+    """Return where the gradients of `self_influence` come from, in float64."""
+    encoder = encoder.double().eval()
+    form: Loss = COSINE if loss == "cosine" else MSE
+    if loss == "ntxent":
+        negatives = images.subset(
+            images.ids.argsort()
+        )  # as `build_loss` has them: a drawn partner is a place among them
+        with torch.no_grad():
+            form = NTXent(encoder(negatives.images.double() / 255), negatives.ids)
+    pairs = DoublePairs(images, perturbation, views, draws, 0, torch.device("cpu"))
+    return GradientSource(encoder, tracked_layers(encoder, layers), pairs, form)
+
+
+def autograd_gradients(encoder: nn.Module, objective, left: Tensor, right: Tensor) -> dict[str, Tensor]:
+    """Return each layer's gradients, B×out×(in, then bias), by two plain forward passes for one image at a time."""
+    layers = tracked_layers(encoder)
+    parameters = [p for layer in layers.values() for p in layer.parameters()]
+    images = []
+    for x, y in zip(left, right, strict=True):
+        loss = objective(encoder(x[None]), encoder(y[None])).sum()
+        found = iter(torch.autograd.grad(loss, parameters, materialize_grads=True))
+        parts = [[next(found) for _ in layer.parameters()] for layer in layers.values()]
+        images.append([torch.cat([g.reshape(g.shape[0], -1) for g in part], dim=1) for part in parts])
+    return {name: torch.stack(gradients) for name, gradients in zip(layers, zip(*images, strict=True), strict=True)}
+
+
+def logits(ntxent: NTXent, view: Tensor, other: Tensor, own: int) -> Tensor:
+    """Return one view's similarities over the temperature, first to its partner and then to the negatives."""
+    candidates = torch.cat([other[None], ntxent.negatives[ntxent.negative_ids != own]])
+    return F.cosine_similarity(view[None], candidates) / ntxent.temperature
+
+
+def gauss_newton(loss: Loss, left: Tensor, right: Tensor, own: int) -> Tensor:
+    """Return the Gauss–Newton matrix of a loss with respect to an image's two representations, 2D×2D."""
+
+    def jacobian(function) -> Tensor:
+        return torch.cat(torch.func.jacrev(function, argnums=(0, 1))(left, right), dim=1)
+
+    if loss is COSINE:
+        J = jacobian(lambda x, y: F.normalize(x, dim=0) - F.normalize(y, dim=0))
+        return J.T @ J
+    if loss is MSE:
+        J = jacobian(lambda x, y: x - y)
+        return 2 / len(left) * J.T @ J
+    assert isinstance(loss, NTXent)
+    H = torch.zeros(2 * len(left), 2 * len(left), dtype=left.dtype)
+    for function in (lambda x, y: logits(loss, x, y, own), lambda x, y: logits(loss, y, x, own)):
+        J, p = jacobian(function), function(left, right).softmax(0)
+        H += 0.5 * J.T @ (p.diag() - p[:, None] * p) @ J
+    return H
+
+
+def dense_basis(layer, group: int) -> Tensor:
+    """Return one channel group's eigenvectors Q as a matrix, out·in × out·in."""
+    if not hasattr(layer.basis, "outputs"):
+        return torch.eye(layer.eigenvalues[group].numel(), dtype=torch.float64)
+    return torch.kron(layer.basis.outputs[group], layer.basis.inputs[group])
+
+
+def dense_curvature(layer, group: int = 0) -> Tensor:
+    """Return one channel group's Q diag(Λ) Qᵀ."""
+    Q = dense_basis(layer, group)
+    return Q @ torch.diag(layer.eigenvalues[group].flatten()) @ Q.T
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import torch
 from scipy.stats import spearmanr
 
 from influence_lib.errors import InputError
-from influence_lib.influence import Scores, rank_agreement, top_overlap
+from influence_lib.influence import Scores, corrected_agreement, percentile_difference, rank_agreement, top_overlap
 
 
 def scores_of(values, ids=None) -> Scores:
@@ -59,3 +59,63 @@ def test_scores_of_different_images_are_refused():
     a, b = scores_of([1, 2]), scores_of([1, 2], ids=torch.tensor([1, 0]))
     with pytest.raises(InputError, match="different images"):
         rank_agreement(a, b)
+
+
+def noisy(own: np.ndarray, common: np.ndarray, size: float, seed: int = 0, draws: int = 4) -> Scores:
+    """Return scores whose noise is half their own and half of the draws, which other scores share."""
+    noise = np.random.default_rng([7, seed]).normal(size=(draws, len(own)))
+    return Scores(torch.from_numpy(own + size * (noise + common) / 2**0.5).float(), torch.arange(len(own)), {})
+
+
+@pytest.mark.parametrize("draws", [2, 4, 5])
+def test_corrected_agreement_is_that_without_noise(draws):
+    a, b = correlated(0.8, n=800)
+    common = np.random.default_rng(9).normal(size=(draws, len(a)))
+    scores = [noisy(s.values.double().numpy(), common, 0.7, i, draws) for i, s in enumerate((a, b))]
+    truth = spearmanr(a.values, b.values).statistic
+    corrected = corrected_agreement(*scores)
+    assert corrected.low < truth < corrected.high
+    assert corrected.high - corrected.low < 0.12
+    assert rank_agreement(*scores).low < corrected.low  # attenuated, and not repaired by what the draws share
+
+
+def test_shared_noise_alone_is_no_agreement():
+    a, b = correlated(0.0, n=600)
+    common = 2 * np.random.default_rng(9).normal(size=(4, 600))
+    scores = [noisy(s.values.double().numpy(), common, 1.0, i) for i, s in enumerate((a, b))]
+    assert rank_agreement(*scores).low > 0.2
+    corrected = corrected_agreement(*scores)
+    assert corrected.low < 0 < corrected.high
+
+
+def test_a_score_agrees_fully_with_itself_without_noise():
+    a, _ = correlated(0.0, n=500)
+    itself = noisy(a.values.double().numpy(), np.zeros((4, 500)), 0.5)
+    assert corrected_agreement(itself, itself).value == pytest.approx(1)
+    opposite = Scores(-itself.by_draw, itself.ids, {})
+    assert corrected_agreement(itself, opposite).value == pytest.approx(-1)
+
+
+def test_correction_needs_draws_and_more_than_noise():
+    a, b = correlated(0.5)
+    with pytest.raises(InputError, match="1 draw, but"):
+        corrected_agreement(a, b)
+    four = Scores(a.by_draw.repeat(4, 1), a.ids, {})
+    with pytest.raises(InputError, match="4 and 1 draws"):
+        corrected_agreement(four, b)
+    alternating = Scores(torch.stack([a.values, -a.values]), a.ids, {})
+    with pytest.raises(InputError, match="nothing but noise"):
+        corrected_agreement(alternating, Scores(a.by_draw.repeat(2, 1), a.ids, {}))
+    with pytest.raises(InputError, match="different images"):
+        corrected_agreement(four, Scores(four.by_draw, four.ids.flip(0), {}))
+
+
+def test_percentile_difference_is_of_each_draw():
+    a = Scores(torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]]), torch.arange(4), {"score": "a"})
+    b = Scores(torch.tensor([[1.0, 2.0, 9.0, 5.0], [8.0, 8.0, 1.0, 0.0]]), torch.arange(4), {"score": "b"})
+    difference = percentile_difference(a, b)
+    np.testing.assert_allclose(difference.by_draw, [[0, 0, -25, 25], [12.5, -12.5, 0, 0]])
+    assert difference.highest(1).tolist() == [3]
+    assert difference.settings["of"] == [{"score": "a"}, {"score": "b"}]
+    with pytest.raises(InputError, match="2 and 1 draws"):
+        percentile_difference(a, scores_of([1, 2, 3, 4]))

@@ -1,4 +1,5 @@
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -14,14 +15,13 @@ from influence_lib.influence import (
     self_influence,
     stored_scores,
 )
+from influence_lib.influence.curvature import FITTED
 from influence_lib.influence.gradients import per_sample_gradients
-from influence_lib.influence.losses import two_view_loss
+from influence_lib.influence.losses import COSINE, MSE, NTXent
 from influence_lib.influence.perturbations import view_pair
-from influence_lib.influence.reference import PairDataset, kronfluence_scores
 from influence_lib.pretrain import build_encoder
-from tests.images import noise_images
 
-CPU = torch.device("cpu")
+every_curvature = pytest.mark.parametrize("curvature", FITTED)
 
 
 def pairs_of(images, draw=0, views="one"):
@@ -29,13 +29,17 @@ def pairs_of(images, draw=0, views="one"):
     return view_pair(pixels, images.ids.tolist(), GaussianNoise(), views, 0, draw)
 
 
+@pytest.mark.parametrize("loss", ["cosine", "mse", "ntxent"])
 @pytest.mark.parametrize("views", ["one", "two"])
-def test_raw_loss_is_the_loss_of_the_stated_pairs(net, images, views):
-    scores = raw_loss(net, images, views=views, draws=2, progress=False)
-    for draw in range(2):
-        left, right = pairs_of(images, draw, views)
-        with torch.no_grad():
-            torch.testing.assert_close(scores.by_draw[draw], two_view_loss(net(left), net(right)))
+def test_raw_loss_is_the_loss_of_the_stated_pairs(net, images, views, loss):
+    scores = raw_loss(net, images, loss=loss, views=views, draws=2, progress=False)
+    ids = images.ids.tolist()
+    with torch.no_grad():
+        negatives = NTXent(net(images.images.float() / 255), images.ids)
+        form = {"cosine": COSINE, "mse": MSE, "ntxent": negatives}[loss]
+        for draw in range(2):
+            values = form.values(*(net(view) for view in pairs_of(images, draw, views)), ids)
+            torch.testing.assert_close(scores.by_draw[draw], values)
     torch.testing.assert_close(scores.values, scores.by_draw.mean(0))
     assert torch.equal(scores.ids, images.ids)
 
@@ -47,84 +51,109 @@ def test_identity_is_the_squared_gradient_norm(net, images):
     torch.testing.assert_close(scores.values, expected)
 
 
-def test_identity_equals_kronfluence(net, images):
-    ours = self_influence(net, images, curvature="identity", draws=2, progress=False)
-    pairs = PairDataset(images, GaussianNoise(), "one", draws=2, seed=0)
-    theirs = kronfluence_scores(net, pairs, "identity", "empirical", None, None, 0, CPU, progress=False)
-    torch.testing.assert_close(theirs.view(2, -1), ours.by_draw, rtol=1e-4, atol=0)
-
-
-def test_layers_that_kronfluence_gets_wrong_are_refused(grouped_net, images):
-    with pytest.raises(InputError, match=r"layer 'conv2' with groups = 2"):
-        self_influence(grouped_net, images, curvature="kronfluence", progress=False)
-    assert (self_influence(grouped_net, images, curvature="identity", progress=False).values > 0).all()
-
-
-def ekfac_by_hand(net, images, damping_scale=0.1):
-    """EK-FAC for two views from its definition, with dense matrices, for the last layer (no weight sharing)."""
-    left, right = pairs_of(images)
-    recorded = {}
-    handle = net.head.register_forward_hook(lambda m, inputs, output: recorded.update(a=inputs[0], z=output))
-    z_left, z_right = net(torch.cat([left, right])).chunk(2)
-    handle.remove()
-    (g,) = torch.autograd.grad(two_view_loss(z_left, z_right).sum(), recorded["z"])
-    a = torch.cat([recorded["a"], torch.ones(len(g), 1)], dim=1).detach().double()
-    g = g.double()
-    _, eigen_a = torch.linalg.eigh(a.T @ a / len(a))
-    _, eigen_g = torch.linalg.eigh(g.T @ g / len(g))
-    rows = torch.einsum("bo,bi->boi", g @ eigen_g, a @ eigen_a)
-    folded = rows[: len(left)] + rows[len(left) :]
-    eigenvalues = folded.square().mean(0)
-    return (folded.square() / (eigenvalues + damping_scale * eigenvalues.mean())).sum(dim=(1, 2))
-
-
-def test_kronfluence_back_end_is_ekfac_of_the_folded_gradient(net, images):
-    class HeadOnly(torch.nn.Module):
-        """The same network with only its last layer tracked."""
-
-        def __init__(self):
-            super().__init__()
-            self.head = net.head
-
-        def forward(self, x):
-            with torch.no_grad():
-                features = torch.tanh(net.conv2(torch.tanh(net.norm(net.conv1(x))))).mean(dim=(2, 3))
-            return self.head(features)
-
-    scores = self_influence(HeadOnly(), images, curvature="kronfluence", progress=False)
-    torch.testing.assert_close(scores.values, ekfac_by_hand(net, images).float(), rtol=1e-3, atol=0)
-
-
-def test_curvature_changes_the_scores_and_draws_are_averaged(net, images):
+def test_curvature_changes_the_scores(net, images):
     scores = self_influence(net, images, draws=2, progress=False)
-    assert scores.by_draw.shape == (2, len(images))
     assert (scores.values > 0).all()
     again = self_influence(net, images, draws=2, progress=False)
     assert torch.equal(again.values, scores.values)
-    sampled = self_influence(net, images, fisher="sampled", draws=2, progress=False)
-    few = self_influence(net, images, factor_pairs=6, draws=2, progress=False)
-    for other in (sampled, few):
-        assert not torch.allclose(other.values, scores.values, rtol=0.01)
+    for other in (
+        {"fisher": "sampled"},
+        {"factor_pairs": 6},
+        {"damping": 0.01},
+        {"curvature": "kfac"},
+        {"curvature": "diagonal"},
+        {"views": "two"},
+        {"loss": "mse"},
+        {"loss": "ntxent"},
+        {"seed": 1},
+    ):
+        assert not torch.allclose(
+            self_influence(net, images, draws=2, progress=False, **other).values, scores.values, rtol=0.01
+        )
 
 
-def test_scores_do_not_depend_on_order_or_batch(net, monkeypatch):
-    images = noise_images(9)
-    whole = self_influence(net, images, curvature="identity", progress=False)
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
-    order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
-    shuffled = self_influence(net, images.subset(order), curvature="identity", progress=False)
-    torch.testing.assert_close(shuffled.values, whole.values[order])
+def test_pairs_of_the_fit_beyond_all_are_all(net, images):
+    everything = self_influence(net, images, progress=False)
+    assert torch.equal(self_influence(net, images, factor_pairs=99, progress=False).values, everything.values)
 
 
-def test_the_model_and_its_mode_are_left_as_they_were(net, images):
-    net.train()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    for curvature in ("identity", "kronfluence", "ekfac"):
-        self_influence(net, images, curvature=curvature, progress=False)
+@pytest.mark.parametrize("loss", ["cosine", "mse", "ntxent"])
+@every_curvature
+def test_the_parts_of_the_layers_add_up(net, images, curvature, loss):
+    scores = self_influence(net, images, loss=loss, curvature=curvature, draws=2, progress=False)
+    assert list(scores.by_layer) == ["conv1", "conv2", "head"]
+    assert all(part.shape == (2, 12) and (part > 0).all() for part in scores.by_layer.values())
+    torch.testing.assert_close(torch.stack(list(scores.by_layer.values())).sum(0), scores.by_draw)
+    assert scores.by_draw.dtype == torch.float32
+
+
+@pytest.mark.parametrize("layers", [["conv2"], ["head", "conv1"]])
+@every_curvature
+def test_some_layers_have_the_parts_that_they_have_among_all(net, images, curvature, layers):
+    arguments = {"curvature": curvature, "fisher": "sampled", "draws": 2, "progress": False}
+    everything = self_influence(net, images, **arguments)
+    some = self_influence(net, images, layers=layers, **arguments)
+    assert set(some.by_layer) == set(layers)
+    assert all(torch.equal(part, everything.by_layer[name]) for name, part in some.by_layer.items())
+    assert some.settings["layers"] == layers
+    assert "layers" not in everything.settings
+
+
+@every_curvature
+def test_draws_are_scored_apart_and_averaged(net, images, curvature):
+    scores = self_influence(net, images, curvature=curvature, draws=3, progress=False)
+    assert scores.by_draw.shape == (3, 12)
+    torch.testing.assert_close(scores.values, scores.by_draw.mean(0))
+    assert not torch.allclose(scores.by_draw[0], scores.by_draw[1], rtol=0.01)
+    if curvature == "identity":  # the others are fitted on all draws
+        alone = self_influence(net, images, curvature=curvature, draws=1, progress=False)
+        torch.testing.assert_close(alone.by_draw[0], scores.by_draw[0])
+
+
+def test_scores_say_what_they_were_made_from(net, images):
+    arguments = {"loss": "mse", "views": "two", "fisher": "sampled", "damping": 0.5, "factor_pairs": 7, "draws": 2}
+    settings = self_influence(net, images, seed=3, progress=False, **arguments).settings
+    assert settings.items() >= {**arguments, "seed": 3, "curvature": "ekfac"}.items()
+    assert settings["data"] == images.describe()
+    assert settings["perturbation"] == GaussianNoise().describe()
+    assert json.loads(json.dumps(settings)) == settings
+    plain = self_influence(net, images, curvature="identity", progress=False).settings
+    assert not {"fisher", "damping", "factor_pairs"} & set(plain)
+
+
+@every_curvature
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_model_is_left_as_it_was(net, images, curvature, memory_format):
+    net = net.train().to(memory_format=memory_format)
+    net.head.weight.requires_grad_(False)
+    before = {name: (value.clone(), value.stride(), value.data_ptr()) for name, value in net.state_dict().items()}
+    self_influence(net, images, curvature=curvature, loss="ntxent", progress=False)
     raw_loss(net, images, progress=False)
     assert net.training
-    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert net.norm.training
+    for name, value in net.state_dict().items():
+        expected, stride, address = before[name]
+        assert torch.equal(value, expected)
+        assert (value.stride(), value.data_ptr()) == (stride, address)
+    assert [name for name, p in net.named_parameters() if not p.requires_grad] == ["head.weight"]
+    assert all(p.grad is None for p in net.parameters())
+    assert not any(m._forward_hooks or m._backward_hooks for m in net.modules())
     assert type(net.conv1) is torch.nn.Conv2d
+
+
+def test_scores_are_the_same_in_training_mode_and_without_autograd(net, images):
+    expected = self_influence(net, images, progress=False)
+    net.train()
+    with torch.no_grad():
+        assert torch.equal(self_influence(net, images, progress=False).values, expected.values)
+    assert not expected.by_draw.requires_grad
+
+
+def test_a_lower_precision_changes_the_rounding_alone(net, images):
+    full, half = (self_influence(net, images, precision=p, progress=False).values for p in ("fp32", "bf16"))
+    assert not torch.equal(full, half)
+    torch.testing.assert_close(half, full, rtol=0.5, atol=0)
+    assert spearmanr(full, half).statistic > 0.9
 
 
 def test_reliability_is_the_correlation_of_disjoint_halves():
@@ -185,7 +214,14 @@ def test_a_score_that_is_not_finite_names_the_image(net, images):
         ({"draws": 0}, "draws is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"damping": -0.5}, "damping is -0.5"),
+        ({"damping": 0}, "damping is 0"),
+        ({"damping": float("nan")}, "damping is nan"),
         ({"factor_pairs": 0}, "factor_pairs is 0"),
+        ({"factor_pairs": 2.0}, "factor_pairs is 2.0"),
+        ({"layers": []}, r"layers is \[\]"),
+        ({"layers": ["body"]}, "layers is 'body'"),
+        ({"precision": "int8"}, "precision is 'int8'"),
+        ({"device": "gpu"}, "device is 'gpu'"),
     ],
 )
 def test_bad_input_is_named(net, images, arguments, sentence):
@@ -210,3 +246,14 @@ def test_stored_scores_are_computed_once(images, tmp_path, monkeypatch):
     assert torch.equal(first.by_draw, second.by_draw)
     stored_scores(counted, encoder, images, draws=2, seed=1, progress=False)
     assert len(calls) == 2
+
+
+def test_stored_scores_are_those_of_the_score(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
+    torch.manual_seed(0)
+    encoder = build_encoder(2).eval()
+    expected = self_influence(encoder, images, draws=2, progress=False)
+    for _ in range(2):
+        stored = stored_scores(self_influence, encoder, images, draws=2, progress=False)
+        assert torch.equal(stored.by_draw, expected.by_draw)
+        assert torch.equal(stored.ids, images.ids)

@@ -1,0 +1,187 @@
+"""What a computation will cost: operations, time and memory, said before the long passes start."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psutil
+import torch
+from tqdm import tqdm
+
+from influence_lib.errors import InputError
+from influence_lib.influence.curvature import STRIPS, Fit, gradient_shape
+from influence_lib.influence.pairs import BATCH_SIZE
+from influence_lib.influence.passes import GradientSource
+
+__all__ = ["LayerSize", "Plan", "layer_sizes", "matmul_rate", "operations", "preflight"]
+
+PROBE = 4  # pairs on which the encoder's passes are timed
+RATE_SIZE = 2048  # rows of the matrices on which the rate of products is measured
+EIGH_OPERATIONS = 28  # of the speed of products that an n×n eigendecomposition in float64 takes, over n³
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """The sizes of one layer's factors: groups, out, in, and P, the positions in both views and all calls."""
+
+    groups: int
+    height: int
+    width: int
+    positions: int
+
+
+def layer_sizes(source: GradientSource) -> dict[str, LayerSize]:
+    """Return the sizes of every layer that is called, from the gradients of one pair."""
+    batch = source.pairs.batch(torch.tensor([0]))
+    shapes = {name: factors.activations.shape[2] for name, factors in source.factors(batch)}
+    return {name: LayerSize(*gradient_shape(source.layers[name]), positions) for name, positions in shapes.items()}
+
+
+def operations(size: LayerSize, rank: int | None = None) -> dict[str, int]:
+    """Return the floating-point operations that one pair takes in the passes of EK-FAC, the encoder's own left out.
+
+    Parameters
+    ----------
+    size : LayerSize
+        Of the layer.
+    rank : int, optional
+        Leading eigenvectors in the banded passes; None is exact.
+
+    Returns
+    -------
+    dict
+        ``"covariances"`` and ``"scores"``, and ``"second moments"`` where that is a pass of its own. An addition and
+        a multiplication are two operations.
+    """
+    g, m, n, P = size.groups, size.height, size.width, size.positions
+    # of a symmetric matrix the strips from the diagonal on
+    halves = (STRIPS + 1) / (2 * STRIPS)
+    covariances = int(2 * g * P * (n * n + m * m) * halves)
+    if rank is None:
+        rotated = 2 * g * (P * m * n + n * n * min(P, m) + m * m * min(P, n))
+        return {"covariances": covariances, "second moments": rotated, "scores": rotated}
+    r = min(rank, n)
+    few = P * P * (n + m) + P * n * r + m * P * r
+    many = P * m * n + m * n * r
+    return {"covariances": covariances, "scores": 2 * g * (P * m * m + (few if m > P else many))}
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """Return the operations a second of a large matrix product here: the best of three."""
+    a = torch.rand(RATE_SIZE, RATE_SIZE, device=device, dtype=dtype)
+    times = []
+    for _ in range(4):  # the first warms up
+        started = time.perf_counter()
+        (a @ a)[0, 0].item()
+        times.append(time.perf_counter() - started)
+    return 2 * RATE_SIZE**3 / min(times[1:])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The expected time and memory of a computation.
+
+    Attributes
+    ----------
+    pairs : int
+        Pairs of views to score.
+    seconds : float
+        Expected time; right to a factor of about two.
+    memory : int
+        Bytes held at the peak, beside what is held already.
+    available : int
+        Bytes that the device has left.
+    """
+
+    pairs: int
+    seconds: float
+    memory: int
+    available: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pairs:,} pairs of views: about {_duration(self.seconds)} and {self.memory / GIB:.1f} GiB"
+            f" of the {self.available / GIB:.1f} GiB that are free"
+        )
+
+
+def preflight(problem: Fit, scored: int, curvature: str, rank: int | None) -> None:
+    """Say what the passes will take, and refuse what does not fit.
+
+    Parameters
+    ----------
+    problem : Fit
+        On what the curvature is fitted; the line is shown if it shows its progress.
+    scored : int
+        Pairs to score.
+    curvature : str
+        As in `self_influence`.
+    rank : int or None
+        Leading eigenvectors in the banded passes.
+
+    Raises
+    ------
+    InputError
+        If the memory is not there.
+    """
+    source = problem.source
+    sizes = layer_sizes(source)
+    memory, available = _memory(source, sizes, curvature, rank, scored), _available(source.pairs.device)
+    if memory > available:
+        raise InputError(
+            f"curvature is {curvature!r}, which needs about {memory / GIB:.1f} GiB for this encoder where"
+            f" {available / GIB:.1f} GiB are free: take fewer layers (layers=…), a rank, or a narrower encoder."
+        )
+    if problem.progress:
+        plan = Plan(scored, _seconds(problem, sizes, curvature, rank, scored), memory, available)
+        tqdm.write(str(plan), file=sys.stderr)
+
+
+def _seconds(problem: Fit, sizes: Mapping[str, LayerSize], curvature: str, rank: int | None, scored: int) -> float:
+    """Return the expected time: the encoder's passes as measured, the rest from its operations."""
+    source, fitted = problem.source, len(problem.indices)
+    rate = matmul_rate(source.pairs.device)
+    batch = source.pairs.batch(torch.arange(min(PROBE, len(source.pairs.images))))
+    started = time.perf_counter()
+    for _, factors in source.factors(batch):
+        factors.activations.sum().item()  # wait for a GPU
+    encoder = (time.perf_counter() - started) / len(batch.ids)
+    if curvature == "identity":
+        return scored * encoder
+    if curvature not in ("ekfac", "kfac"):
+        return (fitted + scored) * encoder
+    each = [operations(size, rank) for size in sizes.values()]
+    counts = {"covariances": fitted, "second moments": fitted if curvature == "ekfac" else 0, "scores": scored}
+    passes = sum(counts[stage] * (encoder + sum(ops[stage] for ops in each) / rate) for stage in each[0])
+    eigen = sum(EIGH_OPERATIONS * s.groups * (s.width**3 + s.height**3) / rate for s in sizes.values())
+    return passes + (eigen if rank is None else eigen / 4)
+
+
+def _memory(
+    source: GradientSource, sizes: Mapping[str, LayerSize], curvature: str, rank: int | None, scored: int
+) -> int:
+    """Return the bytes held at the peak: what a batch leaves, and what is fitted."""
+    item = next(iter(source.layers.values())).weight.element_size()
+    # a layer's inputs and output gradients, and as much again of what lies between two layers
+    batch = sum(3 * s.groups * s.positions * (s.width // 4 + 2 * s.height) for s in sizes.values()) * BATCH_SIZE
+    patches = max(2 * s.groups * s.positions * s.width for s in sizes.values()) * BATCH_SIZE
+    moments = sum(s.groups * s.height * (s.width if rank is None else rank + 1) for s in sizes.values())
+    factors = sum(s.groups * (s.width**2 + s.height**2) for s in sizes.values())
+    largest = max(s.groups * s.width**2 for s in sizes.values())
+    held = {"identity": 0, "diagonal": moments, "ekfac": 2 * factors + moments, "kfac": 2 * factors + moments}
+    eigh = 3 * 8 * largest if curvature in ("ekfac", "kfac") and rank is None else 0
+    return item * (batch + patches + held.get(curvature, moments) + scored * len(sizes)) + eigh
+
+
+def _available(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

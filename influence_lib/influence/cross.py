@@ -1,0 +1,142 @@
+"""Cross-influence: how the gradients of two images meet in the inverse curvature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from influence_lib.data import ImageSet
+from influence_lib.errors import InputError, reject
+from influence_lib.influence.cost import preflight
+from influence_lib.influence.curvature import Curvature, Fit
+from influence_lib.influence.pairs import PairBatch
+from influence_lib.influence.passes import GradientSource, LayerFactors, Totals, Unfinished, gradient_source
+from influence_lib.influence.perturbations import GaussianNoise, Perturbation
+from influence_lib.influence.scores import score_settings
+from influence_lib.influence.scoring import OWN, check_fit, fitted
+
+__all__ = ["CrossInfluence", "cross_influence"]
+
+HELD_BYTES = 4 * 2**30  # of the queries' gradients
+
+
+@dataclass(frozen=True)
+class CrossInfluence:
+    """The cross-influence of queries and images.
+
+    Attributes
+    ----------
+    values : Tensor
+        float32, Q×N: gₐᵀ(H + λI)⁻¹g_b of query a and image b, averaged over the draws. The paper's influence is
+        minus this. Positive where a step that lowers the loss of one image lowers that of the other.
+    query_ids, ids : Tensor
+        int64, Q and N.
+    """
+
+    values: Tensor
+    query_ids: Tensor
+    ids: Tensor
+
+    def highest(self, query: int, k: int) -> Tensor:
+        """Return the positions of the k images with the highest values for the query at this position."""
+        return torch.argsort(self.values[query], descending=True, stable=True)[:k]
+
+
+def cross_influence(
+    encoder: nn.Module,
+    queries: ImageSet,
+    images: ImageSet,
+    perturbation: Perturbation = GaussianNoise(0.05, 0.2),  # noqa: B008 - frozen
+    loss: str = "cosine",
+    views: str = "one",
+    curvature: str = "ekfac",
+    fisher: str = "empirical",
+    damping: float | None = None,
+    factor_pairs: int | None = None,
+    rank: int | None = None,
+    layers: Sequence[str] | None = None,
+    draws: int = 1,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    precision: str = "fp32",
+    unfinished: str | Path | None = None,
+    progress: bool = True,
+) -> CrossInfluence:
+    """Return gₐᵀ(H + λI)⁻¹g_b of every query a and image b.
+
+    Both images of a pair are seen in the same draw, and the products are averaged over the draws, so that an image's
+    value with itself is its self-influence.
+
+    Parameters
+    ----------
+    encoder, perturbation, loss, views, fisher, damping, factor_pairs, layers, draws, seed, device, precision
+        As in `self_influence`.
+    queries : ImageSet
+        Q images, out of `images` or others of the same size. Their gradients are held in memory.
+    images : ImageSet
+        N images, on which H is fitted.
+    curvature : str
+        As in `self_influence`, except ``"kronfluence"``.
+    rank : int, optional
+        Of LoGra's projections.
+    unfinished : path, optional
+        A folder for the finished batches: a run that was killed goes on there when it is started once more.
+    progress : bool
+        Whether to show progress bars.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed, or the queries' gradients do not fit.
+    FloatingPointError
+        If a gradient is not finite.
+    """
+    if curvature not in OWN:
+        reject("curvature", curvature, OWN)
+    if curvature == "ekfac" and rank is not None:
+        reject("rank", rank, "None with curvature = 'ekfac': the fast mode keeps squares, which have no signs")
+    check_fit(curvature, fisher, damping, factor_pairs, rank, None)
+    settings = score_settings(images, perturbation, loss, views, draws, seed, curvature=curvature)
+    settings |= {"fisher": fisher, "damping": damping, "factor_pairs": factor_pairs, "rank": rank}
+    settings |= {"queries": queries.describe(), "layers": None if layers is None else list(layers)}
+    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
+    kept = Unfinished.of(unfinished, settings, source)
+    problem = Fit(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
+    preflight(problem, len(source.pairs), curvature, None)
+    fit = fitted(problem, curvature, damping, rank, seed)
+    values = _products(problem, fit, _halves(source, fit, queries))
+    kept.clear()
+    return CrossInfluence(values.float().cpu(), queries.ids, images.ids)
+
+
+def _halves(source: GradientSource, curvature: Curvature, queries: ImageSet) -> list[list[Tensor]]:
+    """Return (H + λI)^(−½)g of the queries, Q×k, for each draw and piece."""
+    asked = source.with_images(queries)
+    by_draw = []
+    for draw in range(asked.pairs.draws):
+        of_draw = torch.arange(len(queries)) + draw * len(queries)
+        parts = [list(curvature.halves(asked.factors(batch))) for batch in asked.pairs.batches(of_draw)]
+        by_draw.append([torch.cat(pieces) for pieces in zip(*parts, strict=True)])
+        held = sum(piece.nbytes for piece in by_draw[0]) * asked.pairs.draws
+        if held > HELD_BYTES:
+            raise InputError(
+                f"the number of queries is {len(queries)}, whose gradients in {asked.pairs.draws} draws take"
+                f" {held / 2**30:.1f} GiB, but they must fit into {HELD_BYTES / 2**30:.0f} GiB: ask in parts."
+            )
+    return by_draw
+
+
+def _products(problem: Fit, curvature: Curvature, queries: list[list[Tensor]]) -> Tensor:
+    """Return the products of the queries with all images, Q×N, averaged over the draws."""
+    pairs = problem.source.pairs
+    totals = {"products": queries[0][0].new_zeros(len(queries[0][0]), len(pairs.images))}
+
+    def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
+        draw, first = divmod(int(batch.indices[0]), len(pairs.images))
+        for asked, half in zip(queries[draw], curvature.halves(layers), strict=True):
+            totals["products"][:, first : first + len(half)] += asked @ half.T
+
+    problem.add_up("products", totals, step, pairs.spaced(None), "empirical")
+    return totals["products"] / pairs.draws

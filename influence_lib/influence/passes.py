@@ -1,0 +1,224 @@
+"""Passes over pairs of views: what gradients add up to, batch by batch, interruptible and resumable."""
+
+import copy
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from influence_lib.data import ImageSet
+from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
+from influence_lib.influence.gradients import Factors, Layer, layer_factors, tracked_layers
+from influence_lib.influence.losses import Loss
+from influence_lib.influence.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
+from influence_lib.influence.perturbations import Perturbation
+from influence_lib.store import digest
+
+__all__ = ["GradientSource", "LayerFactors", "Totals", "Unfinished", "accumulate", "gradient_source"]
+
+SAVE_SECONDS = 60.0
+NAMED = 5  # image ids in an error message
+
+Totals = dict[str, Tensor]
+LayerFactors = Iterator[tuple[str, Factors]]
+Step = Callable[[Totals, PairBatch, LayerFactors], None]
+
+
+@dataclass(frozen=True)
+class GradientSource:
+    """Where per-sample gradients come from.
+
+    Attributes
+    ----------
+    encoder : nn.Module
+        In eval mode, on the device of the pairs.
+    layers : dict of str to module
+        Those of its layers that are scored.
+    pairs : Pairs
+        The images' views.
+    loss : Loss
+        What is differentiated.
+    autocast : torch.dtype or None
+        Of the encoder's two passes; None is the encoder's own precision.
+    """
+
+    encoder: nn.Module
+    layers: dict[str, Layer]
+    pairs: Pairs
+    loss: Loss
+    autocast: torch.dtype | None = None
+
+    def with_images(self, images: ImageSet) -> "GradientSource":
+        """Return the same source for other images."""
+        return replace(self, pairs=replace(self.pairs, images=images))
+
+    def factors(self, batch: PairBatch, fisher: str = "empirical") -> LayerFactors:
+        """Yield the factors of each layer's gradients of a batch, see `layer_factors`."""
+        objective = self.pairs.objective(self.loss, batch.indices, fisher)
+        yield from layer_factors(self.encoder, self.layers, batch.left, batch.right, objective, self.autocast)
+
+
+def gradient_source(
+    encoder: nn.Module,
+    images: ImageSet,
+    perturbation: Perturbation,
+    loss: str,
+    views: str,
+    layers: Sequence[str] | None,
+    draws: int,
+    seed: int,
+    device: str | torch.device,
+    precision: str,
+) -> GradientSource:
+    """Return the source of gradients that arguments of `self_influence` describe, with a copy of the encoder."""
+    target = resolve_device(device)
+    autocast = autocast_dtype(precision, target)
+    if target.type == "cpu":
+        keep_freed_memory()
+    # the caller's keeps its device and mode; channels last is the order in which the patches are copied
+    model = copy.deepcopy(encoder).to(target).to(memory_format=torch.channels_last).eval()
+    pairs = Pairs(images, perturbation, views, draws, seed, target)
+    return GradientSource(
+        model, tracked_layers(model, layers), pairs, build_loss(loss, model, images, seed, target), autocast
+    )
+
+
+class Unfinished:
+    """What the finished batches of interrupted passes add up to, on disk.
+
+    Parameters
+    ----------
+    folder : path or None
+        One folder for one computation; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+
+    @classmethod
+    def of(cls, parent: str | Path | None, settings: Mapping[str, Any], source: GradientSource) -> "Unfinished":
+        """Return the place of one computation: a folder named after its settings and the encoder's weights."""
+        if parent is None:
+            return cls()
+        encoder = hashlib.sha256(repr(source.encoder).encode())
+        for name, value in (*source.encoder.named_parameters(), *source.encoder.named_buffers()):
+            encoder.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        described = {**settings, "kind": "unfinished", "encoder": encoder.hexdigest(), "autocast": str(source.autocast)}
+        return cls(Path(parent) / digest({**described, "batch": BATCH_SIZE})[:16])
+
+    def restore(self, stage: str, totals: Totals) -> int:
+        """Fill in the totals of a stage and return how many batches are in them."""
+        if self.folder is None or not self._file(stage).is_file():
+            return 0
+        with safe_open(self._file(stage), framework="pt") as file:
+            for name, total in totals.items():
+                total.copy_(file.get_tensor(name))
+            return int(file.metadata()["batches"])
+
+    def save(self, stage: str, totals: Totals, batches: int) -> None:
+        """Write the totals of a stage under a temporary name and rename the file, so that it is never there in part."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._file(stage).with_suffix(".partial")
+        safetensors.torch.save_file(totals, temporary, metadata={"batches": str(batches)})
+        temporary.replace(self._file(stage))
+
+    def clear(self) -> None:
+        """Remove the folder: the computation is finished."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, stage: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{stage}.safetensors"
+
+
+def accumulate(
+    source: GradientSource,
+    stage: str,
+    indices: Tensor,
+    totals: Totals,
+    step: Step,
+    fisher: str = "empirical",
+    unfinished: Unfinished | None = None,
+    progress: bool = False,
+) -> None:
+    """Let a step add every batch to the totals, going on where an earlier run was interrupted.
+
+    Parameters
+    ----------
+    source : GradientSource
+        Of the gradients.
+    stage : str
+        Name of the pass, for the progress bar and the files.
+    indices : Tensor
+        Of the pairs.
+    totals : dict of str to Tensor
+        Zeros; filled in place.
+    step : callable
+        Takes the totals, a batch and the factors of its layers.
+    fisher : {"empirical", "sampled"}
+        Whose gradients: those of the loss or of sampled targets.
+    unfinished : Unfinished, optional
+        Where the totals are saved, once a minute and at the end.
+    progress : bool
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    FloatingPointError
+        If a total is not finite; the sentence names the layer and the images.
+    """
+    unfinished = unfinished or Unfinished()
+    done = unfinished.restore(stage, totals)
+    saved, batches = time.monotonic(), source.pairs.batches(indices, done)
+    with tqdm(total=len(indices), unit="pair", desc=stage, disable=not progress) as bar:
+        for batch in batches:
+            bar.update(int((indices == batch.indices[0]).nonzero()[0, 0]) - bar.n)
+            step(totals, batch, source.factors(batch, fisher))
+            done += 1
+            if time.monotonic() - saved > SAVE_SECONDS:
+                _check_finite(source, indices, totals, fisher)
+                unfinished.save(stage, totals, done)
+                saved = time.monotonic()
+        bar.update(len(indices) - bar.n)
+    _check_finite(source, indices, totals, fisher)
+    unfinished.save(stage, totals, done)
+
+
+def _check_finite(source: GradientSource, indices: Tensor, totals: Totals, fisher: str) -> None:
+    """Check the totals, seldom: on a GPU each look at a value waits for all that was asked of it before."""
+    bad = [name for name, total in totals.items() if not torch.isfinite(total).all()]
+    if bad:
+        _explain(source, indices, fisher, bad[0])
+
+
+def _explain(source: GradientSource, indices: Tensor, fisher: str, total: str) -> NoReturn:
+    """Go over the batches again and name the first layer and the images that are to blame."""
+    spoilt = [
+        name for name, layer in source.layers.items() if not all(torch.isfinite(p).all() for p in layer.parameters())
+    ]
+    for batch in source.pairs.batches(indices):
+        found = {}
+        for name, factors in source.factors(batch, fisher):
+            for what, values in zip(("inputs", "output gradients"), factors, strict=True):
+                finite = torch.isfinite(values).all(3).all(2).all(0)
+                if not finite.all():
+                    found[what, name] = [i for i, fine in zip(batch.ids, finite.tolist(), strict=True) if not fine]
+        if found:
+            # what is wrong with an input is wrong in all that follows, and then in every gradient
+            (what, name), ids = min(found.items(), key=lambda item: item[0][0] != "inputs")
+            what, name = ("weights", spoilt[0]) if spoilt else (what, name)
+            named = ", ".join(map(str, ids[:NAMED])) + (" and more" if len(ids) > NAMED else "")
+            raise FloatingPointError(f"the {what} of layer {name!r} are not finite for the images with ids {named}.")
+    raise FloatingPointError(f"the sum for {total!r} is not finite although every gradient is: too large.")

@@ -1,0 +1,103 @@
+"""Cross-influence against self-influence and against explicit gradients."""
+
+import pytest
+import torch
+
+from influence_lib.errors import InputError
+from influence_lib.influence import cross, cross_influence, self_influence
+from influence_lib.influence.gradients import per_sample_gradients
+from influence_lib.influence.pairs import Pairs
+from influence_lib.influence.perturbations import GaussianNoise
+from influence_lib.influence.scoring import OWN
+from tests.images import noise_images
+
+
+@pytest.mark.parametrize("curvature", OWN)
+@pytest.mark.parametrize("draws", [1, 2])
+def test_the_matrix_of_all_with_all_is_symmetric_and_its_diagonal_self_influence(net, images, curvature, draws):
+    asked = {"curvature": curvature, "draws": draws, "progress": False}
+    matrix = cross_influence(net, images, images, **asked).values
+    scores = self_influence(net, images, **asked)
+    assert matrix.shape == (12, 12)
+    torch.testing.assert_close(matrix, matrix.T, rtol=1e-4, atol=1e-5 * float(matrix.abs().max()))
+    torch.testing.assert_close(matrix.diagonal(), scores.values, rtol=1e-4, atol=0)
+    assert torch.linalg.eigvalsh(matrix.double()).min() > -1e-4 * float(matrix.max())
+
+
+def test_without_curvature_it_is_the_product_of_the_gradients(grouped_net, images):
+    pairs = Pairs(images, GaussianNoise(), "one", 1, 0, torch.device("cpu"))
+    batch = next(pairs.batches(pairs.spaced(None)))
+    flat = torch.cat([g.flatten(1) for _, g in per_sample_gradients(grouped_net, batch.left, batch.right)], dim=1)
+    found = cross_influence(grouped_net, images.subset([7, 2]), images, curvature="identity", progress=False)
+    torch.testing.assert_close(found.values, flat[[7, 2]] @ flat.T, rtol=1e-4, atol=1e-9)
+    assert found.query_ids.tolist() == images.ids[[7, 2]].tolist()
+    assert torch.equal(found.ids, images.ids)
+    assert found.highest(0, 1).tolist() == [int((flat[7] @ flat.T).argmax())]
+
+
+@pytest.mark.parametrize("curvature", ["ekfac", "exact"])
+def test_queries_from_elsewhere_meet_the_curvature_of_the_images(net, images, curvature):
+    """Scaled to one more image, a query does not change what others get."""
+    elsewhere = noise_images(3, seed=9)
+    alone = cross_influence(net, elsewhere.subset([1]), images, curvature=curvature, progress=False)
+    together = cross_influence(net, elsewhere, images, curvature=curvature, progress=False)
+    torch.testing.assert_close(alone.values[0], together.values[1], rtol=1e-4, atol=1e-6)
+
+
+def test_batches_and_order_do_not_matter(net, images, monkeypatch):
+    asked = {"draws": 2, "progress": False}
+    whole = cross_influence(net, images.subset([4, 0, 9]), images, **asked).values
+    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 5)
+    monkeypatch.setattr("influence_lib.influence.curvature.HELD", 1)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    shuffled = cross_influence(net, images.subset([0, 9, 4]), images.subset(order), **asked).values
+    torch.testing.assert_close(shuffled, whole[[1, 2, 0]][:, order], rtol=1e-3, atol=1e-4 * float(whole.abs().max()))
+
+
+def test_an_interrupted_run_goes_on(net, images, tmp_path, monkeypatch):
+    monkeypatch.setattr("influence_lib.influence.passes.SAVE_SECONDS", -1)
+    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
+    asked = {"queries": images.subset([1, 2]), "images": images, "progress": False}
+    expected = cross_influence(net, **asked).values
+    made, batch = [], Pairs.batch
+
+    def failing(self, indices):
+        made.append(len(indices))
+        if len(made) == limit:
+            raise KeyboardInterrupt
+        return batch(self, indices)
+
+    monkeypatch.setattr(Pairs, "batch", failing)
+    limit = 10_000
+    cross_influence(net, **asked, unfinished=tmp_path)
+    complete, limit = len(made), len(made) - 1
+    made.clear()
+    with pytest.raises(KeyboardInterrupt):
+        cross_influence(net, **asked, unfinished=tmp_path)
+    made.clear()
+    limit = 10_000
+    found = cross_influence(net, **asked, unfinished=tmp_path).values
+    torch.testing.assert_close(found, expected)
+    assert len(made) < complete - 3
+    assert not any(tmp_path.iterdir())
+
+
+def test_queries_that_do_not_fit_are_refused(net, images, monkeypatch):
+    monkeypatch.setattr(cross, "HELD_BYTES", 1000)
+    with pytest.raises(InputError, match="the number of queries is 12, whose gradients in 2 draws take"):
+        cross_influence(net, images, images, draws=2, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"curvature": "kronfluence"}, "curvature is 'kronfluence'"),
+        ({"rank": 8}, "rank is 8, but it must be None with curvature = 'ekfac'"),
+        ({"rank": 8, "curvature": "diagonal"}, "rank is 8"),
+        ({"damping": 0}, "damping is 0"),
+        ({"fisher": "none"}, "fisher is 'none'"),
+    ],
+)
+def test_bad_input_is_named(net, images, arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        cross_influence(net, images, images, progress=False, **arguments)

@@ -1,0 +1,163 @@
+"""Our EK-FAC, K-FAC, diagonal and squared norm against kronfluence's, on the same pairs."""
+
+import gc
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from influence_lib.errors import InputError
+from influence_lib.influence import RandomCrop, self_influence
+from influence_lib.influence.curvature import FITTED
+from influence_lib.influence.losses import two_view_loss
+from influence_lib.influence.pairs import Pairs
+from influence_lib.influence.passes import gradient_source
+from influence_lib.influence.perturbations import GaussianNoise
+from influence_lib.influence.reference import PairDataset, kronfluence_scores
+from influence_lib.pretrain import build_encoder
+from tests.images import noise_images
+from tests.influence.conftest import twice_net
+
+CASES = [
+    *[{"loss": loss, "fisher": fisher} for loss in ("cosine", "mse", "ntxent") for fisher in ("empirical", "sampled")],
+    {"views": "two", "perturbation": RandomCrop()},
+    {"views": "two", "fisher": "sampled", "loss": "ntxent", "draws": 2, "seed": 3},
+    {"draws": 3, "loss": "mse"},
+    {"factor_pairs": 7, "draws": 2, "fisher": "sampled"},
+    {"damping": 1e-4},
+    {"layers": ["body", "tokens"], "fisher": "sampled"},
+]
+
+
+class Options(nn.Module):
+    """Every layer and option that kronfluence has as well.
+
+    The input is normalised. Otherwise its mean dominates the covariances, which costs the scores of both in float32
+    more digits than are compared.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding="same", dilation=2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(4, 5, (2, 3), stride=(2, 1), padding=(0, 2), bias=False),
+            nn.BatchNorm2d(5),
+            nn.Tanh(),
+            nn.Conv2d(5, 4, 1, stride=2, padding=1),
+        )
+        self.tokens = nn.Linear(4, 6, bias=False)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tokens(torch.tanh(self.body((x - 0.5) / 0.25)).flatten(2).mT)
+        return self.head(torch.tanh(x).mean(dim=1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_garbage():
+    """Let the collector overlook what is there already: kronfluence calls it after every module."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def options_net() -> Options:
+    torch.manual_seed(0)
+    return Options().eval()
+
+
+def assert_equal_to_kronfluence(encoder, images, **arguments):
+    theirs = self_influence(encoder, images, curvature="kronfluence", progress=False, **arguments)
+    ours = self_influence(encoder, images, curvature="ekfac", progress=False, **arguments)
+    assert theirs.by_draw.shape == ours.by_draw.shape
+    torch.testing.assert_close(ours.by_draw, theirs.by_draw, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("arguments", CASES, ids=[",".join(f"{k}={v}" for k, v in case.items()) for case in CASES])
+def test_ekfac_equals_kronfluence(options_net, arguments):
+    assert_equal_to_kronfluence(options_net, noise_images(9), **arguments)
+
+
+@pytest.mark.parametrize("fisher", ["empirical", "sampled"])
+def test_ekfac_of_a_resnet_equals_kronfluence(fisher):
+    torch.manual_seed(0)
+    encoder = build_encoder(2).eval()
+    assert_equal_to_kronfluence(encoder, noise_images(12, size=16), fisher=fisher)
+
+
+@pytest.mark.parametrize("curvature", FITTED)
+def test_every_fit_equals_kronfluence(options_net, curvature):
+    """Its K-FAC takes means over the positions on both sides, ours a sum on one: its H is that many times smaller."""
+    images = noise_images(9)
+    source = gradient_source(options_net, images, GaussianNoise(), "cosine", "one", None, 1, 0, "cpu", "fp32")
+    theirs = kronfluence_scores(source, torch.arange(9), "empirical", None, progress=False, strategy=curvature)
+    by_layer = self_influence(options_net, images, curvature=curvature, progress=False).by_layer
+    factors = dict(source.factors(source.pairs.batch(torch.arange(9))))
+    positions = {name: factors[name].activations.shape[2] if curvature == "kfac" else 1 for name in by_layer}
+    ours = torch.stack([positions[name] * part for name, part in by_layer.items()]).sum(0)
+    torch.testing.assert_close(ours[0], theirs, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+def test_a_layer_that_is_called_twice_equals_kronfluence(draws):
+    assert_equal_to_kronfluence(twice_net(), noise_images(9), draws=draws)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2d(3, 6, 3, groups=3), nn.Conv2d(3, 6, 3, padding=1, padding_mode="reflect")],
+    ids=["groups", "padding"],
+)
+def test_layers_that_kronfluence_gets_wrong_are_refused(images, layer):
+    encoder = nn.Sequential(nn.Sequential(layer), nn.Flatten(), nn.LazyLinear(4))
+    encoder(images.images[:1].float())
+    with pytest.raises(InputError, match=r"layer '0.0' with groups = . and padding_mode = .*curvature='ekfac'"):
+        self_influence(encoder, images, curvature="kronfluence", progress=False)
+    assert (self_influence(encoder, images, progress=False).values > 0).all()
+    others = self_influence(encoder, images, curvature="kronfluence", layers=["2"], progress=False)
+    assert (others.values > 0).all()
+
+
+def test_the_back_end_is_ekfac_of_the_folded_gradient(net, images):
+    """From the definition, with dense matrices, for the last layer, which has one position."""
+    scores = self_influence(net, images, curvature="kronfluence", layers=["head"], progress=False)
+    batch = Pairs(images, GaussianNoise(), "one", 1, 0, torch.device("cpu")).batch(torch.arange(12))
+    recorded: dict[str, Tensor] = {}
+    handle = net.head.register_forward_hook(lambda _, inputs, output: recorded.update(a=inputs[0], z=output))
+    z_left, z_right = net(torch.cat([batch.left, batch.right])).chunk(2)
+    handle.remove()
+    (g,) = torch.autograd.grad(two_view_loss(z_left, z_right).sum(), recorded["z"])
+    a = torch.cat([recorded["a"], torch.ones(len(g), 1)], dim=1).detach().double()
+    g = g.double()
+    _, eigen_a = torch.linalg.eigh(a.T @ a / len(a))
+    _, eigen_g = torch.linalg.eigh(g.T @ g / len(g))
+    rows = torch.einsum("bo,bi->boi", g @ eigen_g, a @ eigen_a)
+    folded = rows[:12] + rows[12:]
+    eigenvalues = folded.square().mean(0)
+    expected = (folded.square() / (eigenvalues + 0.1 * eigenvalues.mean())).sum(dim=(1, 2))
+    torch.testing.assert_close(scores.values, expected.float(), rtol=1e-3, atol=0)
+
+
+def test_kronfluence_sees_the_pairs_of_our_passes(images):
+    pairs = Pairs(images, GaussianNoise(), "two", 2, 0, torch.device("cpu"))
+    dataset = PairDataset(pairs)
+    assert len(dataset) == 24
+    for index in (0, 11, 12, 23):
+        views, found = dataset[index]
+        batch = pairs.batch(torch.tensor([index]))
+        assert found == index
+        assert torch.equal(views, torch.cat([batch.left, batch.right]))
+
+
+def test_kronfluence_gives_no_parts_of_layers_and_leaves_the_encoder_alone(net, images, capsys):
+    net.train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    scores = self_influence(net, images, curvature="kronfluence", progress=False)
+    assert scores.by_layer == {}
+    assert net.training
+    assert type(net.conv1) is nn.Conv2d
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert capsys.readouterr().err == ""
