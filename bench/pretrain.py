@@ -2,8 +2,8 @@
 
 Run it from the repository, on a machine that does nothing else::
 
-    python bench/pretrain.py                      # about ten minutes on two cores
-    python bench/pretrain.py --env build/solo     # keeps solo-learn's environment for the next run
+    python -m bench.pretrain                      # about ten minutes on two cores
+    python -m bench.pretrain --env build/solo     # keeps solo-learn's environment for the next run
 
 What is measured, all in one run and in images a second, where an image counts once although it is seen in two
 views:
@@ -26,9 +26,6 @@ report says why. Results go to `bench/results/pretrain.json`, and the table made
 import argparse
 import json
 import math
-import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -37,7 +34,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +43,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
+from bench._shared import RESULTS, flat, machine, positive, ratio, write
 from influence_lib.data import load
-from influence_lib.device import autocast_dtype
 from influence_lib.pretrain import pretrain
 from influence_lib.pretrain.augment import Augmentation, AugmentationSettings
 
@@ -73,8 +69,6 @@ OLD_PACKAGES = (
 )
 
 
-Runs = list[list[float]]
-"""Images a second: of each round, of each timed step."""
 Views = Callable[[Tensor], Tensor]
 """Makes one view of each image: B×3×32×32 in [0, 1], in and out."""
 
@@ -251,7 +245,7 @@ def measure(bench: Bench, python: Path | None, widths: Sequence[int], rounds: in
             probe[workers] = bench.solo(python, workers, "32", max(bench.batch_size // PROBE_DIVISOR, 2))
         best = max(probe, key=lambda workers: statistics.median(probe[workers]))
         trainers |= {f"solo {p}": partial(bench.solo, python, best, p) for p in ("32", "bf16")}
-    runs: dict[str, Runs] = {name: [] for name in trainers}
+    runs: dict[str, list[list[float]]] = {name: [] for name in trainers}
     for name in tqdm([*trainers] * rounds, "ours and solo-learn in turns"):
         runs[name].append(trainers[name]())
     by_width = {width: bench.ours(width, stem_padding=1) for width in tqdm(widths, "widths")}
@@ -272,11 +266,6 @@ def measure(bench: Bench, python: Path | None, widths: Sequence[int], rounds: in
     }
 
 
-def flat(runs: Runs) -> list[float]:
-    """Return the values of all rounds in one list."""
-    return [value for values in runs for value in values]
-
-
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """Return the median, the least and the greatest of some values, and the values."""
     return {
@@ -284,40 +273,6 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
         "min": min(values),
         "max": max(values),
         "values": list(values),
-    }
-
-
-def ratio(ours: Runs, theirs: Runs) -> dict[str, float]:
-    """Return how many times as fast as theirs ours is.
-
-    Parameters
-    ----------
-    ours, theirs : list of list of float
-        Images a second of each round, of each step. A round of the one ran next to that of the other.
-
-    Returns
-    -------
-    dict
-        ``of_medians``, over all rounds, and ``min`` and ``max`` of the rounds' own ratios.
-    """
-    each = [statistics.median(a) / statistics.median(b) for a, b in zip(ours, theirs, strict=True)]
-    of_medians = statistics.median(flat(ours)) / statistics.median(flat(theirs))
-    return {"of_medians": of_medians, "min": min(each), "max": max(each)}
-
-
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on: the processor, its threads and the versions of the libraries."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    model = re.search(r"model name\s*:\s*(.+)", text)
-    return {
-        "processor": model.group(1) if model else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "bfloat16_in_hardware": autocast_dtype("auto", torch.device("cpu")) is torch.bfloat16,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "torchvision", "kornia")},
-        "solo_environment": list(OLD_PACKAGES),
     }
 
 
@@ -357,21 +312,6 @@ def report(results: dict[str, Any]) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that it is never there in part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def positive(text: str) -> int:
-    """Return a positive integer from the command line."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
-
-
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description="Training speed of our loop against solo-learn's.")
@@ -380,7 +320,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=positive, default=256)
     parser.add_argument("--steps", type=positive, default=4, help="timed training steps of each run")
     parser.add_argument("--rounds", type=positive, default=2, help="how often ours and solo-learn take turns")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder of the two result files")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the two result files")
     return parser.parse_args(argv)
 
 
@@ -389,7 +329,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = arguments(argv)
     bench = Bench(options.batch_size, options.steps)
     shared = {"batch_size": options.batch_size, "steps": options.steps, "rounds": options.rounds}
-    results: dict[str, Any] = {"machine": machine(), **shared, "solo_skipped": None}
+    box = machine(("torch", "torchvision", "kornia")) | {"solo_environment": list(OLD_PACKAGES)}
+    results: dict[str, Any] = {"machine": box, **shared, "solo_skipped": None}
     with tempfile.TemporaryDirectory() as temporary:
         python = None
         try:

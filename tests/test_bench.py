@@ -1,24 +1,12 @@
 """The parts of the benchmarks that can be wrong without a run showing it."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("bench_pretrain", ROOT / "bench" / "pretrain.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from bench import _shared, pretrain
 
 
 def results(**changes):
@@ -41,19 +29,19 @@ def results(**changes):
     }
 
 
-def test_ratio_pairs_the_rounds_and_takes_medians(bench):
+def test_ratio_pairs_the_rounds_and_takes_medians():
     ours, theirs = [[10.0, 12.0, 90.0], [20.0, 20.0, 20.0]], [[4.0, 4.0, 4.0], [5.0, 5.0, 1.0]]
     # medians 12/4 and 20/5; over all rounds 20/4
-    assert bench.ratio(ours, theirs) == {"of_medians": 5.0, "min": 3.0, "max": 4.0}
+    assert _shared.ratio(ours, theirs) == {"of_medians": 5.0, "min": 3.0, "max": 4.0}
 
 
-def test_ratio_refuses_rounds_without_a_partner(bench):
+def test_ratio_refuses_rounds_without_a_partner():
     with pytest.raises(ValueError, match="zip"):
-        bench.ratio([[1.0]], [[1.0], [2.0]])
+        _shared.ratio([[1.0]], [[1.0], [2.0]])
 
 
-def test_summary_keeps_every_value(bench):
-    assert bench.summary([3.0, 1.0, 2.0]) == {
+def test_summary_keeps_every_value():
+    assert pretrain.summary([3.0, 1.0, 2.0]) == {
         "median": 2.0,
         "min": 1.0,
         "max": 3.0,
@@ -61,21 +49,21 @@ def test_summary_keeps_every_value(bench):
     }
 
 
-def test_report_says_the_ratio_and_what_was_compared(bench):
-    text = bench.report(json.loads(json.dumps(results())))
+def test_report_says_the_ratio_and_what_was_compared():
+    text = pretrain.report(json.loads(json.dumps(results())))
     assert "**5.00 times** as fast as solo-learn as it comes, float32, 0 data workers (4.50 to 5.25" in text
     assert "| ours, bfloat16 | 60 | 55.5–61 |" in text
     assert "not measured" not in text
 
 
-def test_report_names_the_precision_that_ran(bench):
+def test_report_names_the_precision_that_ran():
     machine = {**results()["machine"], "bfloat16_in_hardware": False}
-    assert "| ours, float32 |" in bench.report(results(machine=machine))
+    assert "| ours, float32 |" in pretrain.report(results(machine=machine))
 
 
-def test_report_without_solo_learn_gives_the_reason_and_no_ratio(bench):
+def test_report_without_solo_learn_gives_the_reason_and_no_ratio():
     speeds = results()["trainers"]["ours"]
-    text = bench.report(
+    text = pretrain.report(
         results(
             trainers={"ours": speeds},
             ours_times_as_fast_as={},
@@ -87,38 +75,38 @@ def test_report_without_solo_learn_gives_the_reason_and_no_ratio(bench):
     assert "times** as fast" not in text
 
 
-def test_write_replaces_whole_files_and_leaves_nothing_else(bench, tmp_path):
+def test_write_replaces_whole_files_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "new" / "pretrain.json"
-    bench.write(path, "a longer first text")
-    bench.write(path, "second")
+    _shared.write(path, "a longer first text")
+    _shared.write(path, "second")
     assert path.read_text() == "second"
     assert [p.name for p in path.parent.iterdir()] == ["pretrain.json"]
 
 
-def test_a_failed_command_is_reported_with_its_last_line(bench):
+def test_a_failed_command_is_reported_with_its_last_line():
     code = "import sys; sys.exit('first line\\nERROR: No matching distribution')"
-    with pytest.raises(bench.SoloUnavailableError, match=r"^ERROR: No matching distribution$"):
-        bench.run([sys.executable, "-c", code])
+    with pytest.raises(pretrain.SoloUnavailableError, match=r"^ERROR: No matching distribution$"):
+        pretrain.run([sys.executable, "-c", code])
 
 
-def test_a_silent_failure_is_reported_with_its_status(bench):
-    with pytest.raises(bench.SoloUnavailableError, match="exit status 3"):
-        bench.run([sys.executable, "-c", "raise SystemExit(3)"])
+def test_a_silent_failure_is_reported_with_its_status():
+    with pytest.raises(pretrain.SoloUnavailableError, match="exit status 3"):
+        pretrain.run([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 @pytest.mark.parametrize("flag", ["--steps", "--rounds", "--batch-size", "--widths"])
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
-def test_wrong_numbers_are_refused_by_name(bench, capsys, flag, value):
+def test_wrong_numbers_are_refused_by_name(capsys, flag, value):
     with pytest.raises(SystemExit) as stop:
-        bench.arguments([f"{flag}={value}"])
+        pretrain.arguments([f"{flag}={value}"])
     assert stop.value.code == 2
     assert f"argument {flag}: {value!r} is not a positive whole number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("library", ["kornia", "torchvision"])
-def test_both_augmentations_draw_parameters_for_every_image(bench, library):
+def test_both_augmentations_draw_parameters_for_every_image(library):
     image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    views = getattr(bench, f"{library}_views")(bench.AugmentationSettings())(image.expand(8, -1, -1, -1))
+    views = getattr(pretrain, f"{library}_views")(pretrain.AugmentationSettings())(image.expand(8, -1, -1, -1))
     assert views.shape == (8, 3, 32, 32)
     assert len({view.numpy().tobytes() for view in views}) == 8

@@ -10,16 +10,36 @@ from influence_lib.figures.scores import (
     score_distributions,
     training_curve,
 )
+from influence_lib.figures.scoring import (
+    agreement_and_reliability,
+    cross_influence_matrices,
+    curvature_matrices,
+    damping_curves,
+    draws_curves,
+    eigenvalue_spectra,
+    interval_dots,
+    matrix_distances,
+    upweighting,
+)
 from influence_lib.figures.theory import cosine_and_euclidean, group_remainder, leverage_plane, orders
 
 __all__ = [
+    "agreement_and_reliability",
     "agreement_matrix",
     "cosine_and_euclidean",
+    "cross_influence_matrices",
+    "curvature_matrices",
+    "damping_curves",
+    "draws_curves",
+    "eigenvalue_spectra",
     "group_remainder",
     "image_rows",
+    "interval_dots",
     "leverage_plane",
+    "matrix_distances",
     "orders",
     "score_against",
     "score_distributions",
     "training_curve",
+    "upweighting",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap, rankdata, spearmanr
+from scipy.stats import bootstrap, rankdata
 
 from influence_lib.errors import InputError
 from influence_lib.influence.scores import Scores
@@ -13,6 +13,7 @@ from influence_lib.influence.scores import Scores
 __all__ = ["Agreement", "corrected_agreement", "percentile_difference", "rank_agreement", "top_overlap"]
 
 RESAMPLES = 500
+HELD = 2**20  # resampled images that are held at once
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,7 @@ def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     """
     _check_same_images(a, b)
 
-    def statistic(x: np.ndarray, y: np.ndarray) -> float:
-        return float(spearmanr(x, y).statistic)
-
-    return _bootstrapped(statistic, (a.values.numpy(), b.values.numpy()), seed)
+    return _bootstrapped(_spearman, (a.values.numpy(), b.values.numpy()), seed)
 
 
 def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
@@ -56,7 +54,8 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     Scores that are averaged over the same draws share their noise, which raises their correlation, and are noisy
     themselves, which lowers it. So each is averaged over half of the draws and compared with the other on the other
     half, and the result is divided by √(r_a r_b), where r is a score's correlation with itself between the halves
-    (Spearman's correction for attenuation, which holds for linear correlations and nearly for those of ranks).
+    (Spearman's correction for attenuation). As the draws are independent, this is the linear correlation of the ranks
+    that the images have in expectation over the noise.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     Returns
     -------
     Agreement
-        1 where the scores rank alike apart from noise; by chance it can lie above 1.
+        1 where the images have the same expected ranks in both; by chance it can lie above.
 
     Raises
     ------
@@ -79,7 +78,7 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     if len(a.by_draw) < 2:
         raise InputError("the scores have 1 draw, but the correction for its noise needs 2 or more.")
 
-    def statistic(images: np.ndarray) -> float:
+    def statistic(images: np.ndarray, axis: int = -1) -> np.ndarray:
         return _corrected(a.by_draw.numpy()[:, images], b.by_draw.numpy()[:, images])
 
     everything = np.arange(len(a))
@@ -88,17 +87,21 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     return _bootstrapped(statistic, (everything,), seed)
 
 
-def _corrected(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the corrected correlation of scores draws×N, or NaN where a reliability is not positive."""
+def _corrected(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the corrected correlation over the last axis of scores draws×…×N, NaN where a reliability is not positive.
+
+    Each draw is in either half equally often.
+    """
     half = len(a) // 2
-    across = within_a = within_b = 0.0
-    for shift in range(half):  # each draw is in either half equally often
-        first, second = (np.arange(half) + shift) % (2 * half), (np.arange(half) + half + shift) % (2 * half)
-        parts = [scores[draws].mean(axis=0) for scores in (a, b) for draws in (first, second)]
-        r = np.corrcoef(rankdata(parts, axis=1))
-        across += (r[0, 3] + r[1, 2]) / 2
-        within_a, within_b = within_a + r[0, 1], within_b + r[2, 3]
-    return across / np.sqrt(within_a * within_b) if min(within_a, within_b) > 0 else np.nan
+    across, within_a, within_b = np.zeros((3, *a.shape[1:-1]))
+    for shift in range(half):
+        order = (np.arange(2 * half) + shift) % (2 * half)
+        (a1, a2), (b1, b2) = ([s[part].mean(axis=0) for part in (order[:half], order[half:])] for s in (a, b))
+        across += (_spearman(a1, b2) + _spearman(a2, b1)) / 2
+        within_a += _spearman(a1, a2)
+        within_b += _spearman(b1, b2)
+    noise = np.minimum(within_a, within_b) <= 0
+    return np.where(noise, np.nan, across / np.sqrt(np.where(noise, np.nan, within_a * within_b)))
 
 
 def percentile_difference(a: Scores, b: Scores) -> Scores:
@@ -140,14 +143,21 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
     return float(torch.isin(a.highest(k), b.highest(k)).float().mean())
 
 
-def _bootstrapped(statistic: Callable[..., float], data: tuple[np.ndarray, ...], seed: int) -> Agreement:
+def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the rank correlation along an axis."""
+    ranks = (rankdata(values, axis=axis) for values in (x, y))
+    x, y = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
+    return (x * y).sum(axis=axis) / np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
+
+
+def _bootstrapped(statistic: Callable[..., np.ndarray], data: tuple[np.ndarray, ...], seed: int) -> Agreement:
     """Return a statistic with its percentile interval over resampled images."""
     interval = bootstrap(
         data,
         statistic,
         paired=True,
-        vectorized=False,
         n_resamples=RESAMPLES,
+        batch=max(1, HELD // len(data[0])),
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval

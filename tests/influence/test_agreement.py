@@ -96,6 +96,14 @@ def test_a_score_agrees_fully_with_itself_without_noise():
     assert corrected_agreement(itself, opposite).value == pytest.approx(-1)
 
 
+def test_noise_of_different_size_does_not_tell_scores_apart():
+    a, _ = correlated(0.0, n=1500)
+    little, much = (noisy(a.values.double().numpy(), np.zeros((4, 1500)), size, i) for i, size in enumerate((0.3, 1.2)))
+    skewed = Scores(much.by_draw.exp(), much.ids, {})
+    assert rank_agreement(little, skewed).high < 0.95
+    assert corrected_agreement(little, skewed).value == pytest.approx(1, abs=0.015)
+
+
 def test_correction_needs_draws_and_more_than_noise():
     a, b = correlated(0.5)
     with pytest.raises(InputError, match="1 draw, but"):

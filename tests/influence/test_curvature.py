@@ -219,7 +219,7 @@ def test_ekfac_is_exact_where_the_eigenvectors_are_and_kfac_is_not():
     )
 
 
-def check_exactness(source: Designed, kfac: bool) -> None:
+def check_exactness(source, kfac):
     gradients = source.gradients()
     exact = gradients.T @ gradients / len(gradients)
     fitted = {kind: fit(problem_of(source), kind, DAMPING).layers["layer"] for kind in ("ekfac", "kfac", "diagonal")}

@@ -223,6 +223,30 @@ def test_an_input_that_is_changed_after_it_was_read_is_refused(net):
         list(per_sample_gradients(Spoiled().double(), *views(3)))
 
 
+def test_a_layer_whose_input_does_not_begin_with_the_images_is_refused():
+    """As in a transformer on time × batch × features: its rows would be taken for those of other images."""
+
+    class TimeFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 4, 4, stride=4)
+            self.mix = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.mix(self.patches(x).flatten(2).permute(2, 0, 1)).mean(dim=0)
+
+    with pytest.raises(InputError, match="'mix'"):
+        list(per_sample_gradients(TimeFirst().double(), *views(8)))
+
+
+def test_a_normalisation_over_the_batch_is_refused():
+    """Without stored statistics an image's loss depends on the other images of its batch."""
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.Flatten()).double().eval()
+    with pytest.raises(InputError, match="'1'"):
+        list(per_sample_gradients(encoder, *views(4)))
+
+
 def test_both_branches_count(net):
     """Each branch alone is far larger than their sum and points elsewhere."""
     net = net.double()
@@ -310,6 +334,25 @@ def test_frozen_parameters_are_scored_all_the_same(net):
     with torch.no_grad():
         after = dict(per_sample_gradients(net, left, right))
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_cudnns_settings_stay_but_for_its_coarse_products(monkeypatch, chosen):
+    """A caller who asks for deterministic convolutions, or has the fastest one searched, gets them here too."""
+    cudnn = torch.backends.cudnn
+    for name in ("deterministic", "benchmark", "enabled"):
+        monkeypatch.setattr(cudnn, name, chosen)
+    monkeypatch.setattr(cudnn, "allow_tf32", True)
+    seen = []
+
+    class Looking(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append((cudnn.deterministic, cudnn.benchmark, cudnn.enabled, cudnn.allow_tf32))
+            return super().forward(x)
+
+    list(per_sample_gradients(Looking(nn.Flatten(), nn.Linear(12, 2)), *(v.float() for v in views(2))))
+    assert seen == [(chosen, chosen, chosen, False)]
+    assert (cudnn.deterministic, cudnn.benchmark, cudnn.enabled, cudnn.allow_tf32) == (chosen, chosen, chosen, True)
 
 
 def test_layers_are_picked_by_their_name_or_by_that_of_a_module():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, passes, self_influence
+from influence_lib.influence import curvature as curvature_module
 from influence_lib.influence.pairs import Pairs
 from influence_lib.influence.passes import Unfinished, accumulate, gradient_source
 from influence_lib.pretrain import Encoder, build_encoder
@@ -137,6 +138,29 @@ def test_a_run_that_is_killed_again_and_again_still_ends(net, counted, tmp_path)
     counted.stop = None
     assert torch.equal(score(net, tmp_path).by_draw, expected.by_draw)
     assert len(counted) == 18
+
+
+@pytest.mark.parametrize("stop", [1, 7, 12, 18, 24, 30, 36])
+@pytest.mark.usefixtures("small_batches")
+def test_a_batch_within_which_a_run_is_killed_does_not_count(net, counted, tmp_path, stop):
+    """Some of its layers have been added by then: either of the last two passes asks 3 times a batch for chunks."""
+    expected = score(net, None)
+    chunks, asked = curvature_module.chunks, []
+
+    def interrupted(factors):
+        asked.append(1)
+        if len(asked) == stop:
+            raise KeyboardInterrupt
+        return chunks(factors)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curvature_module, "chunks", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score(net, tmp_path)
+    counted.clear()
+    assert torch.equal(score(net, tmp_path).by_draw, expected.by_draw)
+    assert len(counted) == 2 * BATCHES - (stop - 1) // 3
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("small_batches")

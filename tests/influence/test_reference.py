@@ -1,6 +1,7 @@
 """Our EK-FAC, K-FAC, diagonal and squared norm against kronfluence's, on the same pairs."""
 
 import gc
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,13 @@ from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import twice_net
 
-CASES = [
-    *[{"loss": loss, "fisher": fisher} for loss in ("cosine", "mse", "ntxent") for fisher in ("empirical", "sampled")],
+CASES: list[dict[str, Any]] = [
+    *[
+        {"loss": loss, "fisher": fisher, "views": views}
+        for loss in ("cosine", "mse", "ntxent")
+        for fisher in ("empirical", "sampled")
+        for views in ("one", "two")
+    ],
     {"views": "two", "perturbation": RandomCrop()},
     {"views": "two", "fisher": "sampled", "loss": "ntxent", "draws": 2, "seed": 3},
     {"draws": 3, "loss": "mse"},
@@ -119,6 +125,12 @@ def test_layers_that_kronfluence_gets_wrong_are_refused(images, layer):
     assert (self_influence(encoder, images, progress=False).values > 0).all()
     others = self_influence(encoder, images, curvature="kronfluence", layers=["2"], progress=False)
     assert (others.values > 0).all()
+
+
+def test_a_precision_that_kronfluence_does_not_compute_in_is_refused(net, images):
+    """It runs the encoder in the encoder's own."""
+    with pytest.raises(InputError, match="precision is 'bf16'"):
+        self_influence(net, images, curvature="kronfluence", precision="bf16", progress=False)
 
 
 def test_the_back_end_is_ekfac_of_the_folded_gradient(net, images):
