@@ -17,7 +17,6 @@ from torch import Tensor
 from influence_lib.errors import InputError
 from influence_lib.influence.curvature import BlockCurvature, Curvature, Fit, LayerCurvature, gradient_shape
 from influence_lib.influence.gradients import Factors, Layer, layer_factors
-from influence_lib.influence.losses import Loss, NTXent, SquaredResidual
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import GradientSource, LayerFactors, Totals
 
@@ -184,29 +183,17 @@ def _size(places: Places) -> int:
 
 
 def _residual_factors(source: GradientSource, batch: PairBatch) -> Iterator[LayerFactors]:
-    """Yield the factors of the gradients of each coordinate of the generalised residual."""
+    """Yield the factors of the gradients of each coordinate of the loss's residual."""
 
     def coordinate(k: int, left: Tensor, right: Tensor) -> Tensor:
-        return generalised_residual(source.loss, left, right, batch.ids)[:, k]
+        return source.loss.residual(left, right, batch.ids)[:, k]
 
     with torch.no_grad():
         representations = source.encoder(batch.left)
-    count = generalised_residual(source.loss, representations, representations, batch.ids).shape[1]
+    count = source.loss.residual(representations, representations, batch.ids).shape[1]
     for k in range(count):
         objective = partial(coordinate, k)
         yield layer_factors(source.encoder, source.layers, batch.left, batch.right, objective, source.autocast)
-
-
-def generalised_residual(loss: Loss, left: Tensor, right: Tensor, ids: list[int]) -> Tensor:
-    """Return r, B×K, with which ∂rᵀ∂r is the Gauss–Newton matrix of the loss.
-
-    Where the loss is half a squared length, r is what it is the length of. For a cross-entropy with probabilities p it
-    is 2√p, because Fisher's matrix Σ p ∂log p ∂log pᵀ is 4 Σ ∂√p ∂√pᵀ; SimCLR's loss is the mean of two, one a view.
-    """
-    if isinstance(loss, NTXent):
-        return 2**0.5 * (0.5 * loss._log_probabilities(left, right, ids)).exp().flatten(1)
-    assert isinstance(loss, SquaredResidual)
-    return loss.residual(left, right)
 
 
 def dense(curvature: LayerCurvature, layer: Layer) -> Tensor:

@@ -22,6 +22,9 @@ TEMPERATURE = 0.2  # of SimCLR's loss, in the paper's Table 2
 class Loss(Protocol):
     """A loss of the two representations of each image."""
 
+    def residual(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return r, B×K, with which the mean of ∂rᵀ∂r is the Gauss–Newton matrix of the loss."""
+
     def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
         """Return B values from representations B×D; `ids` says which images they are of."""
 
@@ -63,19 +66,23 @@ class SquaredResidual:
 
     Attributes
     ----------
-    residual : callable
+    of : callable
         From the two representations, B×D each, to r, B×D.
     """
 
-    residual: Callable[[Tensor, Tensor], Tensor]
+    of: Callable[[Tensor, Tensor], Tensor]
+
+    def residual(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return r."""
+        return self.of(left, right)
 
     def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
         """Return half the squared length of the residual."""
-        return 0.5 * self.residual(left, right).square().sum(dim=1)
+        return 0.5 * self.of(left, right).square().sum(dim=1)
 
     def sampled(self, left: Tensor, right: Tensor, ids: Sequence[int], rngs: Sequence[np.random.Generator]) -> Tensor:
         """Return ε·r with a standard normal ε."""
-        residual = self.residual(left, right)
+        residual = self.of(left, right)
         noise = np.stack([rng.standard_normal(residual.shape[1], dtype=np.float32) for rng in rngs])
         return (torch.from_numpy(noise).to(residual) * residual).sum(dim=1)
 
@@ -106,6 +113,14 @@ class NTXent:
     negatives: Tensor
     negative_ids: Tensor
     temperature: float = TEMPERATURE
+
+    def residual(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return √(2p), p the probabilities of both views: B×2(1 + M).
+
+        For one cross-entropy it would be 2√p, because Fisher's matrix Σ p ∂log p ∂log pᵀ is 4 Σ ∂√p ∂√pᵀ; this
+        loss is the mean of two.
+        """
+        return 2**0.5 * (0.5 * self._log_probabilities(left, right, ids)).exp().flatten(1)
 
     def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
         """Return the mean cross-entropy of the two views."""
