@@ -40,8 +40,11 @@ def tracked_layers(encoder: nn.Module, layers: Sequence[str] | None = None) -> d
     Raises
     ------
     InputError
-        If the encoder has no such layer, or a name stands for none.
+        If the encoder has no such layer, a name stands for none, or a normalisation has no statistics of its own.
     """
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise InputError(f"encoder has a normalisation {name!r} without stored statistics, which mixes the images.")
     found = {name: m for name, m in encoder.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
     if not found:
         raise InputError("encoder has no Linear and no Conv2d layer, so there is nothing to score.")
@@ -112,9 +115,7 @@ def layer_factors(
     factors : Factors
         Of all its calls, in the dtype of its weight; a layer that was not called is left out.
     """
-    # no TF32 in the convolutions of a GPU: it rounds as coarsely as a half precision
-    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    with _recorded(layers) as records, _frozen(encoder), exact, torch.enable_grad():
+    with _recorded(layers, 2 * len(left)) as records, _frozen(encoder), _without_tf32(), torch.enable_grad():
         # the images need a gradient so that one reaches every layer's output
         stacked = torch.stack([left, right], dim=1).flatten(0, 1).requires_grad_()
         with torch.autocast(stacked.device.type, autocast) if autocast else nullcontext():
@@ -190,8 +191,8 @@ def _patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def _recorded(layers: Layers) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
-    """Record the input and the output gradient of every call of every layer."""
+def _recorded(layers: Layers, rows: int) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+    """Record the input and the output gradient of every call of every layer, which is given this many rows."""
     records: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
 
     def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], Tensor | None]:
@@ -201,6 +202,10 @@ def _recorded(layers: Layers) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]
             if not output.requires_grad:  # behind such a call
                 output = output.detach().requires_grad_()
             (given,) = inputs or named.values()
+            if len(given) != rows:
+                raise InputError(
+                    f"encoder gives its layer {name!r} {len(given)} rows, but it must be one for each view."
+                )
             activations, version = given.detach(), given._version
 
             def keep(gradient: Tensor) -> None:
@@ -234,3 +239,12 @@ def _frozen(encoder: nn.Module) -> Iterator[None]:
     finally:
         for p in wanted:
             p.requires_grad_(True)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Keep a GPU's convolutions from rounding as coarsely as a half precision, and all else as it is set."""
+    cudnn = torch.backends.cudnn
+    kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "benchmark_limit", "deterministic")}
+    with cudnn.flags(**kept, allow_tf32=False):
+        yield

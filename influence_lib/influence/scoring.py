@@ -133,10 +133,12 @@ def self_influence(
     settings = score_settings(images, perturbation, loss, views, draws, seed, curvature=curvature)
     chosen = {"fisher": fisher, "damping": damping, "factor_pairs": factor_pairs, "rank": rank, "tolerance": tolerance}
     settings |= {} if curvature == "identity" else chosen
-    settings |= {} if layers is None else {"layers": list(layers)}
+    settings |= {"precision": precision} | ({} if layers is None else {"layers": list(layers)})
     source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
     pairs, everything = source.pairs, source.pairs.spaced(None)
     if curvature == "kronfluence":
+        if source.autocast is not None:
+            reject("precision", precision, "'fp32' with curvature = 'kronfluence', which has no other")
         flat = kronfluence_scores(source, pairs.spaced(factor_pairs), fisher, damping, progress)
         return checked(flat.view(draws, -1), images, settings)
     kept = Unfinished.of(unfinished, settings, source)

@@ -335,6 +335,23 @@ def test_images_that_are_not_finite_are_named(net, curvature, count, named):
         self_influence(net, images, spoiling, curvature=curvature, progress=False)
 
 
+def test_the_first_layer_whose_input_is_not_finite_is_named():
+    """And not those before it, whose gradients are not finite for that."""
+
+    class Dividing(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            black = (x[:, :1] == 0).all(dim=(1, 2, 3), keepdim=True)
+            return self[2](torch.tanh(self[1](self[0](x) / (~black))).mean(dim=(2, 3)))
+
+    encoder = Dividing(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
+    images = noise_images(4)
+    images.images[2, 0] = 0
+    with pytest.raises(
+        FloatingPointError, match=r"the inputs of layer '1' are not finite for the images with ids 11\."
+    ):
+        self_influence(encoder, images, curvature="diagonal", progress=False)
+
+
 def test_images_in_a_later_batch_are_named(net, monkeypatch):
     monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 2)
     images, spoiling = spoilt_images(1)
