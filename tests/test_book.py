@@ -16,6 +16,7 @@ from influence_lib.book.chapters import Chapter, chapters, profiles
 from influence_lib.book.execute import execute, executed_file, manifest_file, tidy
 from influence_lib.book.freshness import refuse_unfit, stale
 from influence_lib.errors import InputError
+from influence_lib.influence.cost import Plan
 
 HEAD = """\
 ---
@@ -306,6 +307,7 @@ def test_a_chapter_that_was_never_executed_is_refused(book: Book) -> None:
         ("5it [00:00, 9.1it/s]\n", None),
         ("Fitting [32/32] 100%|███ [time left: 00:00, time spent: 00:21]\n", None),
         ("\rbar: 0%| | 0/9 [1:00:00<?, ?it/s]\nwarning: kept\n", "warning: kept"),
+        (f"{Plan(1200, 480, 2**30, 2**34)}\nscores: 100%|#| 9/9 [0:09<0:00]\n", None),
         ("plain\n\n  text [12:30]\n", "plain\n\n  text [12:30]\n"),
     ],
 )

@@ -29,7 +29,8 @@ __all__ = ["execute", "executed_file", "manifest_file", "tidy"]
 CELL_SECONDS = 3600  # papermill has no limit of its own: a cell that hangs would hold the build for ever
 REPORTED = ("torch", "torchvision", "kronfluence", "solo-learn", "kornia", "numpy", "scipy", "matplotlib")
 # a tqdm bar: its percentage and its rule, or its clock, as in 30%|███ [00:05<00:10, 3.2it/s]
-PROGRESS = re.compile(r"\d{1,3}%\||\[\d+:\d\d(:\d\d)?[<,]")
+# tqdm's bars, and what `influence.cost.Plan` says before long passes
+PROGRESS = re.compile(r"\d{1,3}%\||\[\d+:\d\d(:\d\d)?[<,]|^[\d,]+ pairs of views: about ")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -103,7 +104,7 @@ def _run(chapter: Chapter, book: Book) -> NotebookNode:
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Return the notebook without what changes from run to run: clocks, random ids, progress bars.
+    """Return the notebook without what changes from run to run: clocks, random ids, progress.
 
     The cell that papermill injects is folded, not removed: it says what made the page.
     """
@@ -120,7 +121,7 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
 
 
 def _without_progress(output: NotebookNode) -> NotebookNode | None:
-    """Return an output without tqdm's bars, or None where nothing else was in it."""
+    """Return an output without progress, or None where nothing else was in it."""
     if output.output_type != "stream":
         return output
     lines = re.split(r"\r\n|[\r\n]", ANSI.sub("", output.text))
