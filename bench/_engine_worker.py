@@ -28,7 +28,7 @@ from influence_lib.influence.cost import layer_sizes, matmul_rate, operations
 from influence_lib.influence.curvature import Fit
 from influence_lib.influence.passes import GradientSource, Step, Totals, gradient_source
 from influence_lib.influence.scores import Deviation
-from influence_lib.influence.scoring import fitted, quadratic_forms
+from influence_lib.influence.scoring import fit_curvature, quadratic_forms
 from influence_lib.pretrain import load_checkpoint, pretrain
 from influence_lib.pretrain.encoders import Encoder
 
@@ -173,7 +173,7 @@ def score(encoder: Encoder, images: ImageSet, run: Run, seconds: dict[str, float
         assert run.rank is not None
         forms = banded_forms(problem, everything, run.rank, None)
     else:
-        curvature = fitted(problem, "ekfac" if run.mode == "exact" else run.mode, None, run.rank, seed=0)
+        curvature = fit_curvature(problem, "ekfac" if run.mode == "exact" else run.mode, None, run.rank, seed=0)
         forms = quadratic_forms(problem, curvature, everything)
     return torch.stack(list(forms.values())).sum(0), None
 

@@ -71,9 +71,8 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 def keep_freed_memory() -> None:
     """Tell glibc to keep large freed blocks for the next batch.
 
-    By default it hands every large tensor back to the kernel, which clears its pages again for the next one: a tenth
-    of the time of a training step, and a third of that of a batch of per-sample gradients. Where there is no glibc
-    nothing happens.
+    By default it hands every large tensor back to the kernel, which clears its pages again for the next one, in
+    every training step and every batch of per-sample gradients. Where there is no glibc nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

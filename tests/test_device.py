@@ -10,6 +10,7 @@ import ctypes
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,10 +226,13 @@ def test_freed_memory_is_kept_for_the_next_tensors():
     assert int(mapped) < 20 * 2**24 / 4
 
 
-def test_memory_is_left_alone_where_there_is_no_glibc(monkeypatch):
-    monkeypatch.setattr("sys.platform", "darwin")
-    monkeypatch.setattr(ctypes, "CDLL", None)
+@pytest.mark.parametrize(("platform", "asked"), [("linux", 2), ("darwin", 0)])
+def test_memory_is_left_alone_where_there_is_no_glibc(monkeypatch, platform, asked):
+    calls = []
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *options: calls.append(options)))
     keep_freed_memory()
+    assert len(calls) == asked
 
 
 def test_auto_precision_is_what_the_hardware_multiplies(monkeypatch):

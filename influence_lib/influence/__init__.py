@@ -7,13 +7,12 @@ from influence_lib.influence.agreement import (
     rank_agreement,
     top_overlap,
 )
-from influence_lib.influence.baselines import random_score, raw_loss
+from influence_lib.influence.baselines import embedding_norm, knn_distance, random_score, raw_loss
 from influence_lib.influence.cross import CrossInfluence, cross_influence
 from influence_lib.influence.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
-from influence_lib.influence.representation import embedding_norm, knn_distance
 from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.influence.scoring import self_influence
-from influence_lib.influence.stored import stored_scores
+from influence_lib.influence.stored import stored_cross_influence, stored_scores
 
 __all__ = [
     "TABLE_4",
@@ -34,6 +33,7 @@ __all__ = [
     "rank_agreement",
     "raw_loss",
     "self_influence",
+    "stored_cross_influence",
     "stored_scores",
     "top_overlap",
 ]

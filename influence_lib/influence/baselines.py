@@ -4,16 +4,21 @@ import copy
 
 import numpy as np
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from influence_lib.data import ImageSet
 from influence_lib.device import resolve_device
+from influence_lib.errors import reject
 from influence_lib.influence.pairs import Pairs, build_loss
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import Scores, checked, score_settings
+from influence_lib.pretrain import embed
 
-__all__ = ["random_score", "raw_loss"]
+__all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss"]
+
+HELD = 2**24  # distances that are held at once: 64 MiB in float32
 
 
 @torch.no_grad()
@@ -58,3 +63,98 @@ def random_score(images: ImageSet, draws: int = 1, seed: int = 0) -> Scores:
     rng = np.random.default_rng([seed, 1])
     by_draw = torch.from_numpy(rng.random((draws, len(images)), dtype=np.float32))
     return Scores(by_draw, images.ids, {"score": "random", "draws": draws, "seed": seed, "data": images.describe()})
+
+
+def embedding_norm(
+    encoder: nn.Module, images: ImageSet, device: str | torch.device = "auto", progress: bool = True
+) -> Scores:
+    """Return the Euclidean norm of every image's representation, ‖f(x)‖ ≥ 0.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+    images : ImageSet
+        The images to score.
+    device : str or torch.device
+        ``"auto"`` or a torch device.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Scores
+        One draw, as nothing is random: `by_draw` is float32, 1×N, in the units of the representation.
+
+    Raises
+    ------
+    FloatingPointError
+        If a representation is not finite; the sentence names the first image.
+    """
+    features = _representations(encoder, images, device, progress)
+    return Scores(features.norm(dim=1)[None], images.ids, {"score": "embedding norm", "data": images.describe()})
+
+
+def knn_distance(
+    encoder: nn.Module, images: ImageSet, k: int = 20, device: str | torch.device = "auto", progress: bool = True
+) -> Scores:
+    """Return the mean cosine distance of every image's representation to its k nearest others.
+
+    An image is not its own neighbour, an exact copy of it is, at a distance of 0. The cosine distance is computed as
+    in `two_view_loss`, as half the squared distance of the normalised representations: one of length 0, which has
+    no direction, is at 1/2 from those that have one and at 0 from its like.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+    images : ImageSet
+        The N images to score, which are also the neighbours.
+    k : int
+        Number of neighbours, at most N − 1.
+    device : str or torch.device
+        ``"auto"`` or a torch device.
+    progress : bool
+        Whether to show progress bars.
+
+    Returns
+    -------
+    Scores
+        One draw, as nothing is random: `by_draw` is float32, 1×N, in [0, 2].
+
+    Raises
+    ------
+    InputError
+        If `k` is not allowed.
+    FloatingPointError
+        If a representation is not finite; the sentence names the first image.
+    """
+    if not isinstance(k, int) or not 1 <= k < len(images):
+        reject("k", k, f"a whole number from 1 to {len(images) - 1}, the number of other images")
+    unit = F.normalize(_representations(encoder, images, device, progress), dim=1).to(resolve_device(device))
+    # bounds the distances to all images and the k neighbours' representations
+    parts = torch.arange(len(unit), device=unit.device).split(max(1, HELD // max(len(unit), k * unit.shape[1])))
+    distances = [_neighbour_distance(unit, rows, k) for rows in tqdm(parts, desc="neighbours", disable=not progress)]
+    settings = {"score": "kNN distance", "k": k, "data": images.describe()}
+    return Scores(torch.cat(distances).cpu()[None], images.ids, settings)
+
+
+def _neighbour_distance(unit: Tensor, rows: Tensor, k: int) -> Tensor:
+    """Return the mean cosine distance of some rows of N×D unit vectors to their k nearest other rows."""
+    distance = torch.cdist(unit[rows], unit)
+    distance[torch.arange(len(rows), device=rows.device), rows] = torch.inf
+    nearest = unit[distance.topk(k, dim=1, largest=False).indices]
+    # cdist is exact enough to choose the neighbours, but its matrix product cancels where representations agree
+    return 0.5 * (unit[rows][:, None] - nearest).square().sum(dim=2).mean(dim=1)
+
+
+def _representations(encoder: nn.Module, images: ImageSet, device: str | torch.device, progress: bool) -> Tensor:
+    """Return the finite representations of unperturbed images: float32 N×D, on the CPU."""
+    features = embed(encoder, images, device=device, progress=progress)
+    bad = ~torch.isfinite(features).all(dim=1)
+    if bad.any():
+        raise FloatingPointError(
+            f"the representations of {int(bad.sum())} images are not finite,"
+            f" the first of them id {int(images.ids[bad][0])}."
+        )
+    return features

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from influence_lib.errors import InputError
+from influence_lib.influence.banded import BANDS
 from influence_lib.influence.curvature import STRIPS, Fit, gradient_shape
 from influence_lib.influence.pairs import BATCH_SIZE
 from influence_lib.influence.passes import GradientSource
@@ -88,7 +89,7 @@ class Plan:
     pairs : int
         Pairs of views to score.
     seconds : float
-        Expected time; right to a factor of about two.
+        Expected time of EK-FAC and K-FAC; of other curvatures that of their passes alone.
     memory : int
         Bytes held at the peak, beside what is held already.
     available : int
@@ -162,17 +163,20 @@ def _seconds(problem: Fit, sizes: Mapping[str, LayerSize], curvature: str, rank:
 def _memory(
     source: GradientSource, sizes: Mapping[str, LayerSize], curvature: str, rank: int | None, scored: int
 ) -> int:
-    """Return the bytes held at the peak: what a batch leaves, and what is fitted."""
+    """Return the bytes held at the peak: what a batch leaves, what is fitted, and what is kept of each pair."""
     item = next(iter(source.layers.values())).weight.element_size()
     # a layer's inputs and output gradients, and as much again of what lies between two layers
     batch = sum(3 * s.groups * s.positions * (s.width // 4 + 2 * s.height) for s in sizes.values()) * BATCH_SIZE
     patches = max(2 * s.groups * s.positions * s.width for s in sizes.values()) * BATCH_SIZE
-    moments = sum(s.groups * s.height * (s.width if rank is None else rank + 1) for s in sizes.values())
+    moments = sum(s.groups * s.height * s.width for s in sizes.values())
     factors = sum(s.groups * (s.width**2 + s.height**2) for s in sizes.values())
-    largest = max(s.groups * s.width**2 for s in sizes.values())
-    held = {"identity": 0, "diagonal": moments, "ekfac": 2 * factors + moments, "kfac": 2 * factors + moments}
-    eigh = 3 * 8 * largest if curvature in ("ekfac", "kfac") and rank is None else 0
-    return item * (batch + patches + held.get(curvature, moments) + scored * len(sizes)) + eigh
+    if curvature in ("ekfac", "kfac"):
+        # the fast mode is held against the exact one on some pairs, so it needs no less
+        fitted = item * (2 * factors + moments) + 3 * 8 * max(s.groups * s.width**2 for s in sizes.values())
+    else:
+        fitted = 0 if curvature == "identity" else item * moments
+    kept = sum(1 if rank is None else s.groups * BANDS * (BANDS + 1) for s in sizes.values())
+    return item * (batch + patches + scored * kept) + fitted
 
 
 def _available(device: torch.device) -> int:

@@ -15,7 +15,7 @@ from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import GradientSource, LayerFactors, Totals, Unfinished, gradient_source
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import score_settings
-from influence_lib.influence.scoring import OWN, check_fit, fitted
+from influence_lib.influence.scoring import OWN, check_fit, fit_curvature
 
 __all__ = ["CrossInfluence", "cross_influence"]
 
@@ -105,8 +105,8 @@ def cross_influence(
     kept = Unfinished.of(unfinished, settings, source)
     problem = Fit(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
     preflight(problem, len(source.pairs), curvature, None)
-    fit = fitted(problem, curvature, damping, rank, seed)
-    values = _products(problem, fit, _halves(source, fit, queries))
+    inverse = fit_curvature(problem, curvature, damping, rank, seed)
+    values = _products(problem, inverse, _halves(source, inverse, queries))
     kept.clear()
     return CrossInfluence(values.float().cpu(), queries.ids, images.ids)
 
@@ -114,17 +114,17 @@ def cross_influence(
 def _halves(source: GradientSource, curvature: Curvature, queries: ImageSet) -> list[list[Tensor]]:
     """Return (H + λI)^(−½)g of the queries, Q×k, for each draw and piece."""
     asked = source.with_images(queries)
+    first = asked.pairs.batch(torch.tensor([0]))
+    held = sum(piece.nbytes for piece in curvature.halves(asked.factors(first))) * len(asked.pairs)
+    if held > HELD_BYTES:
+        raise InputError(
+            f"the number of queries is {len(queries)}, whose gradients in {asked.pairs.draws} draws take"
+            f" {held / 2**30:.1f} GiB, but they must fit into {HELD_BYTES / 2**30:.0f} GiB: ask in parts."
+        )
     by_draw = []
-    for draw in range(asked.pairs.draws):
-        of_draw = torch.arange(len(queries)) + draw * len(queries)
+    for of_draw in asked.pairs.spaced(None).split(len(queries)):
         parts = [list(curvature.halves(asked.factors(batch))) for batch in asked.pairs.batches(of_draw)]
         by_draw.append([torch.cat(pieces) for pieces in zip(*parts, strict=True)])
-        held = sum(piece.nbytes for piece in by_draw[0]) * asked.pairs.draws
-        if held > HELD_BYTES:
-            raise InputError(
-                f"the number of queries is {len(queries)}, whose gradients in {asked.pairs.draws} draws take"
-                f" {held / 2**30:.1f} GiB, but they must fit into {HELD_BYTES / 2**30:.0f} GiB: ask in parts."
-            )
     return by_draw
 
 

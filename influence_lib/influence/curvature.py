@@ -8,6 +8,7 @@ Q = I. EK-FAC and the diagonal measure Λ as the second moment of the gradient's
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -30,8 +31,7 @@ __all__ = [
 ]
 
 FITTED = ("ekfac", "kfac", "diagonal", "identity")
-# Entries of per-sample gradients that are held at once, 16 MiB in float32: they stay in the processor's cache, and
-# the C library keeps blocks of that size for the next chunk where it would return larger ones to the system.
+# entries of per-sample gradients that are held at once, 16 MiB in float32: they stay in the processor's cache
 HELD = 2**22
 MEAN_SHARE = 0.1  # of the mean eigenvalue, the default damping
 STRIPS = 4  # of a covariance matrix, of which each is computed from its block on the diagonal on
@@ -120,7 +120,7 @@ class LayerCurvature:
     eigenvalues: Tensor
     damping: float | None = None
 
-    @property
+    @cached_property
     def weights(self) -> Tensor:
         """The eigenvalues of (H + λI)⁻¹; 0 in a layer in which no gradient was seen, which counts for nothing."""
         return inverse(

@@ -125,10 +125,8 @@ def layer_factors(
     for name, layer in layers.items():
         if records[name]:
             calls = [_factors(layer, *record) for record in records.pop(name)]
-            yield (
-                name,
-                calls[0] if len(calls) == 1 else Factors(*(torch.cat(f, dim=2) for f in zip(*calls, strict=True))),
-            )
+            (only, *more) = calls
+            yield name, Factors(*(torch.cat(parts, dim=2) for parts in zip(*calls, strict=True))) if more else only
 
 
 def per_sample_gradients(

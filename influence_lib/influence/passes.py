@@ -162,7 +162,7 @@ def accumulate(
     stage : str
         Name of the pass, for the progress bar and the files.
     indices : Tensor
-        Of the pairs.
+        Of the pairs, ascending.
     totals : dict of str to Tensor
         Zeros; filled in place.
     step : callable
@@ -184,7 +184,7 @@ def accumulate(
     saved, batches = time.monotonic(), source.pairs.batches(indices, done)
     with tqdm(total=len(indices), unit="pair", desc=stage, disable=not progress) as bar:
         for batch in batches:
-            bar.update(int((indices == batch.indices[0]).nonzero()[0, 0]) - bar.n)
+            bar.update(int(torch.searchsorted(indices, batch.indices[0])) - bar.n)
             step(totals, batch, source.factors(batch, fisher))
             done += 1
             if time.monotonic() - saved > SAVE_SECONDS:

@@ -1,4 +1,4 @@
-"""Self-influence and cross-influence.
+"""Self-influence: which curvature is fitted, and the quadratic form of every image in it.
 
 Sign: the paper's influence is −gᵀH⁻¹g, which is never positive for a positive definite H. The values here are
 the magnitude gᵀ(H + λI)⁻¹g ≥ 0, and "high influence" means a large magnitude. There is no factor 1/N.
@@ -29,7 +29,7 @@ from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.reference import kronfluence_scores
 from influence_lib.influence.scores import Deviation, Scores, checked, score_settings
 
-__all__ = ["CURVATURES", "check_fit", "fitted", "quadratic_forms", "self_influence"]
+__all__ = ["CURVATURES", "check_fit", "fit_curvature", "quadratic_forms", "self_influence"]
 
 LOGRA = {"logra": "random", "logra-pca": "pca"}  # curvature → how the projections are initialised
 EXACT = {"exact": False, "exact-blocks": True}  # curvature → whether terms between layers are left out
@@ -144,12 +144,12 @@ def self_influence(
     kept = Unfinished.of(unfinished, settings, source)
     problem = Fit(source, pairs.spaced(factor_pairs), fisher, kept, progress)
     fast = curvature == "ekfac" and (rank is not None or tolerance is not None)
+    preflight(problem, len(everything), curvature, (rank or RANKS[-1]) if fast else None)
     deviation = _measured(problem, damping, rank, tolerance) if fast else None
-    preflight(problem, len(everything), curvature, deviation.rank if deviation else None)
     if deviation:
         flat_by_layer = banded_forms(problem, everything, deviation.rank, damping)
     else:
-        flat_by_layer = quadratic_forms(problem, fitted(problem, curvature, damping, rank, seed), everything)
+        flat_by_layer = quadratic_forms(problem, fit_curvature(problem, curvature, damping, rank, seed), everything)
     kept.clear()
     by_layer = {name: values.float().cpu().view(draws, -1) for name, values in flat_by_layer.items()}
     return checked(torch.stack(list(by_layer.values())).sum(0), images, settings, by_layer, deviation)
@@ -176,7 +176,7 @@ def check_fit(
         reject("tolerance", tolerance, "positive, with curvature = 'ekfac' and without a rank")
 
 
-def fitted(problem: Fit, curvature: str, damping: float | None, rank: int | None, seed: int) -> Curvature:
+def fit_curvature(problem: Fit, curvature: str, damping: float | None, rank: int | None, seed: int) -> Curvature:
     """Return the curvature of a name, fitted."""
     if curvature in LOGRA:
         return fit_logra(problem, rank or RANK, LOGRA[curvature], seed, damping)

@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from influence_lib.data import ImageSet
 from influence_lib.device import resolve_device
@@ -52,12 +53,18 @@ class Accuracy:
 
 
 @torch.no_grad()
-def embed(encoder: nn.Module, images: ImageSet, batch_size: int = 500, device: str | torch.device = "auto") -> Tensor:
+def embed(
+    encoder: nn.Module,
+    images: ImageSet,
+    batch_size: int = 500,
+    device: str | torch.device = "auto",
+    progress: bool = False,
+) -> Tensor:
     """Return the representations of unperturbed images: float32 N×D, on the CPU, in eval mode."""
     target = resolve_device(device)
     encoder = copy.deepcopy(encoder).to(target).eval()  # the caller's keeps its device and mode
-    features = [encoder(batch.to(target).float() / 255).float().cpu() for batch in images.images.split(batch_size)]
-    return torch.cat(features)
+    batches = tqdm(images.images.split(batch_size), desc="representations", disable=not progress)
+    return torch.cat([encoder(batch.to(target).float() / 255).float().cpu() for batch in batches])
 
 
 def knn_accuracy(

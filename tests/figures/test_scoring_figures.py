@@ -1,25 +1,10 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from influence_lib import figures
 from influence_lib.influence import Agreement
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def labelled(axis):
-    return {line.get_label(): line for line in axis.lines}
-
-
-def draws_without_warnings(figure):
-    figure.canvas.draw()
-    assert figure.get_figwidth() == 8
+from tests.figures.conftest import draws_without_warnings, labelled
 
 
 def test_upweighting_marks_each_minimum_and_its_tangent():

@@ -1,26 +1,10 @@
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.quiver import Quiver
 
 from influence_lib import figures
 from influence_lib.theory import curves
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def labelled(axis):
-    return {line.get_label(): line for line in axis.lines}
-
-
-def draws_without_warnings(figure):
-    figure.canvas.draw()
-    assert figure.get_figwidth() == 8
+from tests.figures.conftest import draws_without_warnings, labelled
 
 
 def test_leverage_plane_shows_directions_leverage_and_ellipse():

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.influence import GaussianNoise, Perturbation
-from influence_lib.influence.gradients import tracked_layers
+from influence_lib.influence.gradients import Factors, tracked_layers
 from influence_lib.influence.losses import COSINE, MSE, Loss, NTXent
 from influence_lib.influence.pairs import Pairs
 from influence_lib.influence.passes import GradientSource
@@ -121,6 +121,14 @@ def gauss_newton(loss: Loss, left: Tensor, right: Tensor, own: int) -> Tensor:
         J, p = jacobian(function), function(left, right).softmax(0)
         H += 0.5 * J.T @ (p.diag() - p[:, None] * p) @ J
     return H
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def normal_factors(groups: int, images: int, positions: int, width: int, height: int) -> Factors:
+    return Factors(normal(groups, images, positions, width), normal(groups, images, positions, height, seed=1))
 
 
 def dense_basis(layer, group: int) -> Tensor:

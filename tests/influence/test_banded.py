@@ -9,10 +9,9 @@ from influence_lib.data import load
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, banded, self_influence
 from influence_lib.influence.banded import BandedBasis, bands, leading
-from influence_lib.influence.gradients import Factors
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
-from tests.influence.conftest import small_net
+from tests.influence.conftest import normal_factors, small_net
 
 ALL = 10_000  # a rank that no layer here has
 
@@ -80,10 +79,7 @@ def test_a_small_rank_ranks_as_the_exact_mode():
 )
 @settings(max_examples=60, deadline=None)
 def test_squares_are_those_of_the_rotated_gradient(images, groups, width, height, positions, rank):
-    generator = torch.Generator().manual_seed(0)
-    activations = torch.randn(groups, images, positions, width, generator=generator, dtype=torch.float64)
-    gradients = torch.randn(groups, images, positions, height, generator=generator, dtype=torch.float64)
-    factors = Factors(activations, gradients)
+    factors = normal_factors(groups, images, positions, width, height)
     basis = BandedBasis.of(covariance(width, 1, groups), covariance(height, 2, groups), rank)
     squares = torch.cat(list(basis.squares(factors)), dim=1)
     rotated = basis.outputs.mT[:, None] @ factors.product()

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from influence_lib.errors import InputError
-from influence_lib.influence import cross, cross_influence, self_influence
+from influence_lib.influence import cross, cross_influence, self_influence, stored_cross_influence
 from influence_lib.influence.gradients import per_sample_gradients
 from influence_lib.influence.pairs import Pairs
 from influence_lib.influence.perturbations import GaussianNoise
 from influence_lib.influence.scoring import OWN
+from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 
 
@@ -101,3 +102,22 @@ def test_queries_that_do_not_fit_are_refused(net, images, monkeypatch):
 def test_bad_input_is_named(net, images, arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         cross_influence(net, images, images, progress=False, **arguments)
+
+
+def test_a_stored_matrix_is_computed_once(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
+    torch.manual_seed(0)
+    encoder, queries = build_encoder(2).eval(), images.subset([3, 1])
+    asked = {"curvature": "identity", "progress": False}
+    expected = cross_influence(encoder, queries, images, **asked)
+    made, batch = [], Pairs.batch
+    monkeypatch.setattr(Pairs, "batch", lambda self, indices: made.append(1) or batch(self, indices))
+    first = stored_cross_influence(encoder, queries, images, **asked)
+    assert made
+    made.clear()
+    second = stored_cross_influence(encoder, queries, images, **asked)
+    assert not made
+    for found in (first, second):
+        assert all(torch.equal(getattr(found, name), value) for name, value in vars(expected).items())
+    stored_cross_influence(encoder, images.subset([2]), images, **asked)
+    assert made

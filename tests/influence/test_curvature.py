@@ -31,6 +31,8 @@ from tests.influence.conftest import (
     dense_curvature,
     double_source,
     gauss_newton,
+    normal,
+    normal_factors,
     small_net,
     twice_net,
 )
@@ -61,10 +63,6 @@ class Designed(GradientSource):
     def gradients(self) -> Tensor:
         """Return the gradients as vectors, B×(out·in)."""
         return self.rows.product()[0].flatten(1)
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def problem_of(source: GradientSource, fisher: str = "empirical") -> Fit:
@@ -241,7 +239,7 @@ def check_exactness(source, kfac):
 )
 @settings(max_examples=40, deadline=None)
 def test_either_way_of_rotating_gives_the_same(images, groups, width, height, positions, held):
-    factors = Factors(normal(groups, images, positions, width), normal(groups, images, positions, height, seed=1))
+    factors = normal_factors(groups, images, positions, width, height)
     basis = KroneckerBasis(
         torch.linalg.qr(normal(groups, width, width, seed=2)).Q,
         torch.linalg.qr(normal(groups, height, height, seed=3)).Q,
@@ -258,7 +256,7 @@ def test_either_way_of_rotating_gives_the_same(images, groups, width, height, po
 )
 def test_chunks_hold_no_more_than_their_share(held, images, monkeypatch):
     monkeypatch.setattr(module, "HELD", held)
-    factors = Factors(normal(2, 7, 5, 3), normal(2, 7, 5, 4))
+    factors = normal_factors(2, 7, 5, 3, 4)
     parts = list(chunks(factors))
     assert [part.activations.shape[1] for part in parts] == ([images] * 7)[: 7 // images] + [7 % images] * (
         7 % images > 0

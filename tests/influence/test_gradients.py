@@ -127,8 +127,8 @@ class FrozenTrunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            x = torch.tanh(self.trunk(x)).mean(dim=(2, 3))
-        return self.head(x)
+            x = self.trunk(x)
+        return self.head(torch.tanh(x).mean(dim=(2, 3)))
 
 
 class Named(nn.Module):

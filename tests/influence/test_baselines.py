@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from influence_lib.errors import InputError
-from influence_lib.influence.representation import embedding_norm, knn_distance
+from influence_lib.influence.baselines import embedding_norm, knn_distance
 from tests.images import noise_images
 
 SCORES = {"embedding norm": (embedding_norm, {}), "kNN distance": (knn_distance, {"k": 3})}
@@ -55,8 +55,7 @@ def test_knn_distance_equals_sklearn(net, images, k):
 def test_scores_do_not_depend_on_chunks(net, images, held, monkeypatch):
     norms = embedding_norm(net, images, progress=False).values
     distances = knn_distance(net, images, k=3, progress=False).values
-    monkeypatch.setattr("influence_lib.influence.representation.SHOWN", 5)
-    monkeypatch.setattr("influence_lib.influence.representation.HELD", held)
+    monkeypatch.setattr("influence_lib.influence.baselines.HELD", held)
     torch.testing.assert_close(embedding_norm(net, images, progress=False).values, norms)
     torch.testing.assert_close(knn_distance(net, images, k=3, progress=False).values, distances)
 
@@ -70,7 +69,7 @@ def test_no_chunk_holds_more_than_its_share(monkeypatch):
         shapes.append((len(left), len(right)))
         return cdist(left, right)
 
-    monkeypatch.setattr("influence_lib.influence.representation.HELD", 300)
+    monkeypatch.setattr("influence_lib.influence.baselines.HELD", 300)
     monkeypatch.setattr(torch, "cdist", recorded)
     knn_distance(FirstPixel(), images, k=2, progress=False)
     assert shapes == [(5, 60)] * 12
