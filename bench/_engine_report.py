@@ -19,7 +19,7 @@ NAMES = {
     "kronfluence": "kronfluence",
     "exact": "ours, exact",
     "fast": "ours, fast",
-    "fast, measured": "ours, fast, its error measured",
+    "fast, measured": "ours, fast, by `self_influence`",
     "logra": "LoGra, random",
     "logra-pca": "LoGra, principal components",
 }
@@ -102,8 +102,8 @@ def ends(results: Results) -> list[str]:
         f"## End to end, {results['scale']['images']} images",
         table(head, rows),
         "Spearman correlation, median relative error and the share of the highest images are with the exact scores. The"
-        f" fast mode keeps {results['scale']['rank']} eigenvectors; on {own['pairs']} pairs it measured itself a median"
-        f" error of {100 * own['relative']:.2g} % and a correlation of {own['spearman']:.5f}.",
+        f" fast mode keeps {results['scale']['rank']} eigenvectors of the widest layer. From {own['pairs']} pairs it"
+        f" estimates a median error of {100 * own['relative']:.2g} % and a correlation of {own['spearman']:.5f}.",
     ]
 
 

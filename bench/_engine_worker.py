@@ -24,7 +24,7 @@ from influence_lib.data import ImageSet, load
 from influence_lib.device import autocast_dtype
 from influence_lib.influence import GaussianNoise, pairs, reference, self_influence
 from influence_lib.influence.banded import banded_forms
-from influence_lib.influence.cost import layer_sizes, matmul_rate, operations
+from influence_lib.influence.cost import all_operations, layer_sizes, matmul_rate
 from influence_lib.influence.curvature import Fit
 from influence_lib.influence.passes import GradientSource, Step, Totals, gradient_source
 from influence_lib.influence.scores import Deviation
@@ -171,7 +171,7 @@ def score(encoder: Encoder, images: ImageSet, run: Run, seconds: dict[str, float
     problem = TimedFit(source, everything, seconds=seconds)
     if run.mode == "fast":
         assert run.rank is not None
-        forms = banded_forms(problem, everything, run.rank, None)
+        forms, _ = banded_forms(problem, everything, run.rank, None)
     else:
         curvature = fit_curvature(problem, "ekfac" if run.mode == "exact" else run.mode, None, run.rank, seed=0)
         forms = quadratic_forms(problem, curvature, everything)
@@ -234,7 +234,8 @@ def measure(setup: Setup, run: Run) -> Measurement:
         **asdict(run),
         "seconds": seconds,
         "total": total,
-        "memory": {"before": before, "peak": peak_bytes()},
+        # the two are counted apart, by a few pages
+        "memory": {"before": before, "peak": max(before, peak_bytes())},
         "scores": [float(f"{value:.{DIGITS}g}") for value in values.tolist()],
         "deviation": deviation and asdict(deviation),
     }
@@ -270,8 +271,8 @@ def limits(setup: Setup, width: int, rank: int) -> dict[str, Any]:
         - ``fast_covariances``: the format in which the fast mode multiplies in its first pass.
     """
     source = source_of(load_checkpoint(setup.encoder(width)), load_images(setup.dataset, setup.images))
-    sizes = layer_sizes(source).values()
-    counts = {mode: [operations(size, r) for size in sizes] for mode, r in (("exact", None), ("fast", rank))}
+    sizes = layer_sizes(source)
+    counts = {mode: all_operations(sizes, r) for mode, r in (("exact", None), ("fast", rank))}
     fast = "bfloat16" if autocast_dtype("auto", CPU) is torch.bfloat16 else "float32"
     return {
         "encoder": encoder_operations(source),

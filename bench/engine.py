@@ -95,7 +95,7 @@ FULL = Scale(
     batch_sizes=(8, 16, 32, 64),
     logra_ranks=(8, 16, 32),
     cost_images=64,
-    rank=128,
+    rank=512,
     epochs=3,
 )
 QUICK = Scale(

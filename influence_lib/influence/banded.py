@@ -14,31 +14,41 @@ rotating every gradient into thousands of directions of which few matter: where 
   beside the second moments Λ of the single coordinates. Once all images have been seen, Λ gives every band the weight
   with which the mean score over the images is exactly that of the single coordinates; only how an image spreads its
   mass within a band is lost. In exchange, the pass that measures Λ is also the one that scores.
+
+**The error** of both is estimated from a few images, whose single coordinates the pass keeps. Their scores without
+bands, at the rank that is used, are compared with those in bands at half of it. The effect of the bands is in this
+difference as it is, and so is that of the eigenvectors between half the rank and the rank. That about as much is
+missing beyond the rank is experience and no bound: ``bench/engine.py`` measures the estimate and the error.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
-from influence_lib.device import autocast_dtype
+from influence_lib.errors import reject
 from influence_lib.influence.curvature import MEAN_SHARE, Fit, chunks, eigh, gradient_shape, inverse, rotate
 from influence_lib.influence.gradients import Factors
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import LayerFactors, Totals
+from influence_lib.influence.scores import Deviation
 
-__all__ = ["banded_forms"]
+__all__ = ["RANKS", "banded_forms", "least_rank"]
 
 BANDS = 16  # on either side of a layer
 OVERSAMPLING = 32  # directions of the randomised eigensolver beyond those asked for
-ITERATIONS = 3  # of the randomised eigensolver
+ITERATIONS = 2  # of the randomised eigensolver, a subspace iteration
+CHECKED = 64  # pairs on which the error is estimated
+RANKS = (32, 64, 128, 256, 512)  # tried for a tolerance
+TRIAL = 256  # pairs on which they are tried
 
 
 @dataclass(frozen=True)
 class BandedBasis:
-    """The leading eigenvectors of one layer, and the bands that they are put into.
+    """The leading eigenvectors of one layer.
 
     Attributes
     ----------
@@ -46,33 +56,31 @@ class BandedBasis:
         groups×in×r: the leading eigenvectors of A, the first first.
     outputs : Tensor
         groups×out×out: all eigenvectors of S, the first first.
-    tail : Tensor
-        groups×t: how the mass of the tail spreads over its eigenvalues; adds up to 1, and t is 0 where r is all.
-    rows, columns : Tensor
-        out×(bands) and (r + 1)×(bands + 1): 1 where a coordinate is in a band. The last column is the tail.
+    spectrum : Tensor
+        groups×in: all eigenvalues of A, the first first.
     """
 
     inputs: Tensor
     outputs: Tensor
-    tail: Tensor
-    rows: Tensor
-    columns: Tensor
+    spectrum: Tensor
 
     @classmethod
     def of(cls, A: Tensor, S: Tensor, rank: int) -> "BandedBasis":
         """Return the basis from the covariances of a layer, groups×in×in and groups×out×out."""
-        inputs, tail = leading(A, rank)
-        outputs = eigh(S)[1].flip(2)
-        rows, columns = bands(S.shape[1]), torch.block_diag(bands(inputs.shape[2]), torch.ones(1, 1))
-        return cls(inputs, outputs, tail, rows.to(A), columns.to(A))
+        inputs, spectrum = leading(A, rank)
+        return cls(inputs, eigh(S)[1].flip(2), spectrum)
 
     def squares(self, factors: Factors) -> Iterator[Tensor]:
         """Yield the squared coordinates of chunks of images, groups×b×out×(r + 1), the tail's mass last."""
         gradients = rotate(factors.gradients, self.outputs)
-        for part in chunks(Factors(factors.activations, gradients)):
+        _, width, rank = self.inputs.shape
+        positions, height = gradients.shape[2:]
+        held = height * (width if positions >= height else rank)
+        whole = rank == width
+        for part in chunks(Factors(factors.activations, gradients), held):
             coordinates, lengths = self._coordinates(part)
             head = coordinates.square_()
-            tail = (lengths - head.sum(3)).clamp_(min=0) if self.tail.shape[1] else torch.zeros_like(lengths)
+            tail = torch.zeros_like(lengths) if whole else (lengths - head.sum(3)).clamp_(min=0)
             yield torch.cat([head, tail[..., None]], dim=3)
 
     def _coordinates(self, rotated: Factors) -> tuple[Tensor, Tensor]:
@@ -90,13 +98,43 @@ class BandedBasis:
         return rotate(product, self.inputs), torch.linalg.vector_norm(product, dim=3).square_()
 
     def weights(self, moments: Tensor, damping: float | None) -> Tensor:
-        """Return 1/(Λ + λ) of each coordinate, groups×out×(r + 1), from Λ; for the tail, its mean."""
+        """Return 1/(Λ + λ) of each coordinate, groups×out×(k + 1), from Λ of the first k; for the tail, its mean."""
         mean = moments.sum() / (len(moments) * moments.shape[1] * self.inputs.shape[1])
         damped = MEAN_SHARE * mean if damping is None else damping
         head = inverse(moments[..., :-1] + damped)
-        spread = moments[..., -1:] * self.tail[:, None]
-        tail = (self.tail[:, None] * inverse(spread + damped)).sum(2, keepdim=True)
+        rest = self.spectrum[:, None, moments.shape[2] - 1 :]
+        rest = rest / rest.sum(2, keepdim=True).clamp(min=torch.finfo(rest.dtype).tiny)
+        tail = (rest * inverse(moments[..., -1:] * rest + damped)).sum(2, keepdim=True)
         return torch.cat([head, tail], dim=2)
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Which coordinates of a layer are in one band.
+
+    Attributes
+    ----------
+    rows, columns : Tensor
+        out×bands and (k + 1)×(bands + 1): 1 where a coordinate is in a band. The last column is the tail.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    @classmethod
+    def of(cls, moments: Tensor) -> "Bands":
+        """Return the bands of coordinates, groups×out×(k + 1)."""
+        columns = torch.block_diag(bands(moments.shape[2] - 1), torch.ones(1, 1))
+        return cls(bands(moments.shape[1]).to(moments), columns.to(moments))
+
+    def add_up(self, values: Tensor) -> Tensor:
+        """Return the sums in each band of …×out×(k + 1)."""
+        return self.rows.T @ (values @ self.columns)
+
+    def weights(self, moments: Tensor, weights: Tensor) -> Tensor:
+        """Return the weight of each band with which the mean score is that of the single coordinates."""
+        # a band without any mass has no weight, and no image needs one
+        return self.add_up(moments * weights) / self.add_up(moments).clamp(min=torch.finfo(moments.dtype).tiny)
 
 
 def bands(count: int) -> Tensor:
@@ -106,34 +144,47 @@ def bands(count: int) -> Tensor:
     return torch.nn.functional.one_hot(band, len(edges) - 1).float()
 
 
+def layer_ranks(sizes: Mapping[str, int], rank: int) -> dict[str, int]:
+    """Return how many eigenvectors of each layer are kept, from the sizes of their input covariances.
+
+    The rank is that of the widest layer. The others keep the same share of theirs: the error comes from the wide ones.
+    All are kept where there are hardly more.
+    """
+    ranks = {name: max(1, round(rank * size / max(sizes.values()))) for name, size in sizes.items()}
+    return {name: size if ranks[name] + OVERSAMPLING >= size else ranks[name] for name, size in sizes.items()}
+
+
 def leading(A: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Return the leading eigenvectors of matrices, the first first, and the other eigenvalues divided by their sum.
+    """Return the leading eigenvectors of matrices and all eigenvalues, the first first.
 
     Parameters
     ----------
     A : Tensor
         groups×n×n, symmetric, positive semi-definite.
     rank : int
-        How many eigenvectors; all where it is not well below n.
+        How many eigenvectors.
 
     Returns
     -------
     vectors : Tensor
         groups×n×r.
-    tail : Tensor
-        groups×(n − r), at least 0.
+    values : Tensor
+        groups×n, at least 0.
     """
-    if rank + OVERSAMPLING >= A.shape[1]:
-        return eigh(A)[1].flip(2), A.new_zeros(len(A), 0)
-    with torch.random.fork_rng(devices=[A.device] if A.device.type == "cuda" else []):
-        torch.manual_seed(0)
-        vectors = torch.svd_lowrank(A, q=rank + OVERSAMPLING, niter=ITERATIONS)[0][..., :rank]
-    rest = torch.linalg.eigvalsh(A)[:, :-rank].clamp(min=0)
-    return vectors, rest / rest.sum(1, keepdim=True).clamp(min=torch.finfo(A.dtype).tiny)
+    if rank >= A.shape[1]:
+        values, vectors = eigh(A)
+        return vectors.flip(2), values.flip(1)
+    generator = torch.Generator().manual_seed(0)
+    subspace = torch.randn(*A.shape[:2], rank + OVERSAMPLING, generator=generator).to(A)
+    for _ in range(1 + ITERATIONS):
+        subspace = torch.linalg.qr(A @ subspace).Q
+    rotation = torch.linalg.eigh(subspace.mT @ A @ subspace).eigenvectors
+    vectors = (subspace @ rotation).flip(2)[..., :rank]
+    return vectors, torch.linalg.eigvalsh(A).flip(1).clamp(min=0)
 
 
-def banded_forms(problem: Fit, scored: Tensor, rank: int, damping: float | None) -> dict[str, Tensor]:
-    """Return gᵀ(H + λI)⁻¹g of the pairs with these indices by layer, each as long as `scored`.
+def banded_forms(problem: Fit, scored: Tensor, rank: int, damping: float | None) -> tuple[dict[str, Tensor], Deviation]:
+    """Return gᵀ(H + λI)⁻¹g of the pairs with these indices by layer, each as long as `scored`, and their error.
 
     Parameters
     ----------
@@ -142,50 +193,111 @@ def banded_forms(problem: Fit, scored: Tensor, rank: int, damping: float | None)
     scored : Tensor
         Indices of the pairs to score, ascending.
     rank : int
-        Leading eigenvectors of each layer's input covariance.
+        Leading eigenvectors of the widest layer's input covariance.
     damping : float or None
         λ; None is 0.1 × the mean eigenvalue of each layer.
     """
-    # which eigenvectors lead is not a question of the last digits
-    fast = autocast_dtype("auto", problem.source.pairs.device) is torch.bfloat16
-    covariances = problem.covariances(torch.bfloat16 if fast else None)
-    bases = {name: BandedBasis.of(*covariances.pop(name), rank) for name in list(covariances)}
-    apart = problem.fisher != "empirical" or not torch.equal(problem.indices, scored)
-    fitted = _add_up(problem, "second moments", problem.indices, bases) if apart else {}
-    totals = _add_up(problem, "scores", scored, bases, scoring=True)
+    bases = _bases(problem, rank)
+    fitted, totals = _second_moments_and_masses(problem, scored, bases)
     forms = {}
     for name, basis in bases.items():
-        mass, masses = totals[f"{name}/moments"], totals[f"{name}/masses"]
-        weights = basis.weights(fitted.get(f"{name}/moments", mass), damping)
-        in_bands = basis.rows.T @ mass @ basis.columns
-        # a band without any mass has no weight, and no image needs one
-        by_band = basis.rows.T @ (mass * weights) @ basis.columns / in_bands.clamp(min=torch.finfo(mass.dtype).tiny)
-        forms[name] = torch.einsum("gpij,gij->p", masses, by_band)
-    return forms
+        moments, mass = fitted[f"{name}/moments"], totals[f"{name}/moments"]
+        by_band = Bands.of(mass).weights(mass, basis.weights(moments, damping))
+        forms[name] = torch.einsum("gpij,gij->p", totals[f"{name}/masses"], by_band)
+    return forms, _deviation(bases, fitted, totals, rank, damping)
+
+
+def least_rank(problem: Fit, tolerance: float, damping: float | None) -> int:
+    """Return the least of `RANKS` whose estimated error on some of the pairs is within a tolerance.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    few = Fit(problem.source, problem.source.pairs.spaced(TRIAL), problem.fisher, progress=problem.progress)
+    bases = _bases(few, RANKS[-1])
+    fitted, totals = _second_moments_and_masses(few, few.indices, bases)
+    for rank in RANKS:
+        relative = _deviation(bases, fitted, totals, rank, damping).relative
+        if relative <= tolerance:
+            return rank
+    reject("tolerance", tolerance, f"at least {relative:.2g}, which rank {rank} reaches, or None for exact scores")
+
+
+def _bases(problem: Fit, rank: int) -> dict[str, BandedBasis]:
+    covariances = problem.covariances(fast=True)
+    ranks = layer_ranks({name: len(A[0]) for name, (A, _) in covariances.items()}, rank)
+    return {name: BandedBasis.of(*covariances.pop(name), rank) for name, rank in ranks.items()}
+
+
+def _second_moments_and_masses(problem: Fit, scored: Tensor, bases: dict[str, BandedBasis]) -> tuple[Totals, Totals]:
+    """Return what H is made of, and what the scores are made of; one pass where that is the same."""
+    totals = _add_up(problem, "scores", scored, bases, scoring=True)
+    if problem.fisher == "empirical" and torch.equal(problem.indices, scored):
+        return totals, totals
+    return _add_up(problem, "second moments", problem.indices, bases), totals
 
 
 def _add_up(problem: Fit, stage: str, indices: Tensor, bases: dict[str, BandedBasis], scoring: bool = False) -> Totals:
-    """Return the mean squared coordinates of the pairs and, for scores, the squared length of each in each band."""
-    totals = {}
+    """Return the mean squared coordinates of the pairs and, for scores, the squared length of each in each band.
+
+    For scores also the squared coordinates of `CHECKED` pairs.
+    """
+    totals, members = {}, {}
+    checked = torch.arange(len(indices)).split(max(1, -(-len(indices) // CHECKED)))
+    checked = torch.stack([part[0] for part in checked])  # positions in `indices`
     for name, layer in problem.source.layers.items():
         groups, height, _ = gradient_shape(layer)
-        (_, n_rows), (n_coordinates, n_columns) = bases[name].rows.shape, bases[name].columns.shape
-        totals[f"{name}/moments"] = layer.weight.new_zeros(groups, height, n_coordinates)
+        coordinates = bases[name].inputs.shape[2] + 1
+        moments = totals[f"{name}/moments"] = layer.weight.new_zeros(groups, height, coordinates)
+        members[name] = Bands.of(moments)
         if scoring:
-            totals[f"{name}/masses"] = layer.weight.new_zeros(groups, len(indices), n_rows, n_columns)
+            (_, rows), (_, columns) = members[name].rows.shape, members[name].columns.shape
+            totals[f"{name}/masses"] = moments.new_zeros(groups, len(indices), rows, columns)
+            totals[f"{name}/checked"] = moments.new_zeros(groups, len(checked), height, coordinates)
 
     def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
         first = int(torch.searchsorted(indices, batch.indices[0]))
         for name, factors in layers:
-            basis, at = bases[name], first
-            for squares in basis.squares(factors):
+            at = first
+            for squares in bases[name].squares(factors):
                 totals[f"{name}/moments"] += squares.sum(1)
                 if scoring:
                     end = at + squares.shape[1]
-                    totals[f"{name}/masses"][:, at:end] = basis.rows.T @ (squares @ basis.columns)
+                    totals[f"{name}/masses"][:, at:end] = members[name].add_up(squares)
+                    low, high = torch.searchsorted(checked, torch.tensor([at, end])).tolist()
+                    totals[f"{name}/checked"][:, low:high] = squares[:, checked[low:high] - at]
                     at = end
 
     problem.add_up(stage, totals, step, indices, "empirical" if scoring else problem.fisher)
     for name in bases:
         totals[f"{name}/moments"] /= len(indices)
     return totals
+
+
+def _deviation(
+    bases: dict[str, BandedBasis], fitted: Totals, totals: Totals, rank: int, damping: float | None
+) -> Deviation:
+    """Return how far bands at half a rank are from single coordinates at the rank, on the pairs that are checked."""
+    sizes = {name: basis.inputs.shape[1] for name, basis in bases.items()}
+    whole, half = layer_ranks(sizes, rank), layer_ranks(sizes, max(1, rank // 2))
+    single, banded = torch.zeros(()), torch.zeros(())
+    for name, basis in bases.items():
+        parts = fitted[f"{name}/moments"], totals[f"{name}/moments"], totals[f"{name}/checked"]
+        moments, _, squares = (_merged(values, whole[name]) for values in parts)
+        single = single.to(squares) + torch.einsum("gpij,gij->p", squares, basis.weights(moments, damping))
+        moments, mass, squares = (_merged(values, half[name]) for values in parts)
+        members = Bands.of(mass)
+        by_band = members.weights(mass, basis.weights(moments, damping))
+        banded = banded.to(squares) + torch.einsum("gpij,gij->p", members.add_up(squares), by_band)
+    relative = float((banded / single - 1).abs().median())
+    correlation = float(spearmanr(banded.cpu(), single.cpu()).statistic)
+    return Deviation(relative, correlation, rank, len(single))
+
+
+def _merged(values: Tensor, rank: int) -> Tensor:
+    """Return …×(rank + 1) from …×(r + 1), what lies between the two ranks being put into the tail."""
+    if rank + 1 >= values.shape[-1]:
+        return values
+    return torch.cat([values[..., :rank], values[..., rank:].sum(-1, keepdim=True)], dim=-1)

@@ -10,12 +10,12 @@ import torch
 from tqdm import tqdm
 
 from influence_lib.errors import InputError
-from influence_lib.influence.banded import BANDS
-from influence_lib.influence.curvature import STRIPS, Fit, gradient_shape
+from influence_lib.influence.banded import BANDS, CHECKED, layer_ranks
+from influence_lib.influence.curvature import MANY, SPACING, STRIPS, Fit, gradient_shape
 from influence_lib.influence.pairs import BATCH_SIZE
 from influence_lib.influence.passes import GradientSource
 
-__all__ = ["LayerSize", "Plan", "layer_sizes", "matmul_rate", "operations", "preflight"]
+__all__ = ["LayerSize", "Plan", "all_operations", "layer_sizes", "matmul_rate", "operations", "preflight"]
 
 PROBE = 4  # pairs on which the encoder's passes are timed
 RATE_SIZE = 2048  # rows of the matrices on which the rate of products is measured
@@ -48,7 +48,7 @@ def operations(size: LayerSize, rank: int | None = None) -> dict[str, int]:
     size : LayerSize
         Of the layer.
     rank : int, optional
-        Leading eigenvectors in the banded passes; None is exact.
+        Leading eigenvectors of this layer in the banded passes; None is exact.
 
     Returns
     -------
@@ -57,9 +57,10 @@ def operations(size: LayerSize, rank: int | None = None) -> dict[str, int]:
         a multiplication are two operations.
     """
     g, m, n, P = size.groups, size.height, size.width, size.positions
+    seen = P if rank is None or P < MANY else -(-P // SPACING)
     # of a symmetric matrix the strips from the diagonal on
     halves = (STRIPS + 1) / (2 * STRIPS)
-    covariances = int(2 * g * P * (n * n + m * m) * halves)
+    covariances = int(2 * g * (seen * n * n + P * m * m) * halves)
     if rank is None:
         rotated = 2 * g * (P * m * n + n * n * min(P, m) + m * m * min(P, n))
         return {"covariances": covariances, "second moments": rotated, "scores": rotated}
@@ -67,6 +68,14 @@ def operations(size: LayerSize, rank: int | None = None) -> dict[str, int]:
     few = P * P * (n + m) + P * n * r + m * P * r
     many = P * m * n + m * n * r
     return {"covariances": covariances, "scores": 2 * g * (P * m * m + (few if m > P else many))}
+
+
+def all_operations(sizes: Mapping[str, LayerSize], rank: int | None = None) -> list[dict[str, int]]:
+    """Return the `operations` of every layer, `rank` being that of the widest."""
+    if rank is None:
+        return [operations(size) for size in sizes.values()]
+    ranks = layer_ranks({name: size.width for name, size in sizes.items()}, rank)
+    return [operations(size, ranks[name]) for name, size in sizes.items()]
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
@@ -153,11 +162,11 @@ def _seconds(problem: Fit, sizes: Mapping[str, LayerSize], curvature: str, rank:
         return scored * encoder
     if curvature not in ("ekfac", "kfac"):
         return (fitted + scored) * encoder
-    each = [operations(size, rank) for size in sizes.values()]
+    each = all_operations(sizes, rank)
     counts = {"covariances": fitted, "second moments": fitted if curvature == "ekfac" else 0, "scores": scored}
     passes = sum(counts[stage] * (encoder + sum(ops[stage] for ops in each) / rate) for stage in each[0])
     eigen = sum(EIGH_OPERATIONS * s.groups * (s.width**3 + s.height**3) / rate for s in sizes.values())
-    return passes + (eigen if rank is None else eigen / 4)
+    return passes + (eigen if rank is None else eigen / 8)
 
 
 def _memory(
@@ -168,11 +177,13 @@ def _memory(
     # a layer's inputs and output gradients, and as much again of what lies between two layers
     batch = sum(3 * s.groups * s.positions * (s.width // 4 + 2 * s.height) for s in sizes.values()) * BATCH_SIZE
     patches = max(2 * s.groups * s.positions * s.width for s in sizes.values()) * BATCH_SIZE
-    moments = sum(s.groups * s.height * s.width for s in sizes.values())
+    widths = {name: s.width for name, s in sizes.items()}
+    kept_vectors = widths if rank is None else layer_ranks(widths, rank)
+    moments = sum(s.groups * s.height * (kept_vectors[name] + 1) for name, s in sizes.items())
     factors = sum(s.groups * (s.width**2 + s.height**2) for s in sizes.values())
     if curvature in ("ekfac", "kfac"):
-        # the fast mode is held against the exact one on some pairs, so it needs no less
-        fitted = item * (2 * factors + moments) + 3 * 8 * max(s.groups * s.width**2 for s in sizes.values())
+        eigen = 3 * 8 * max(s.groups * s.width**2 for s in sizes.values())
+        fitted = item * (2 * factors + (moments if rank is None else (1 + CHECKED) * moments)) + eigen
     else:
         fitted = 0 if curvature == "identity" else item * moments
     kept = sum(1 if rank is None else s.groups * BANDS * (BANDS + 1) for s in sizes.values())

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from influence_lib.device import autocast_dtype
 from influence_lib.influence.gradients import Factors, Layer
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import GradientSource, LayerFactors, Step, Totals, Unfinished, accumulate
@@ -34,6 +35,7 @@ FITTED = ("ekfac", "kfac", "diagonal", "identity")
 # entries of per-sample gradients that are held at once, 16 MiB in float32: they stay in the processor's cache
 HELD = 2**22
 MEAN_SHARE = 0.1  # of the mean eigenvalue, the default damping
+MANY, SPACING = 128, 3  # with so many positions in an image, every third one is enough to find leading eigenvectors
 STRIPS = 4  # of a covariance matrix, of which each is computed from its block on the diagonal on
 
 
@@ -94,10 +96,13 @@ def rotate(rows: Tensor, vectors: Tensor) -> Tensor:
     return (rows.flatten(1, 2) @ vectors).unflatten(1, rows.shape[1:3])
 
 
-def chunks(factors: Factors) -> Iterator[Factors]:
-    """Yield the factors of so many images at a time that their gradients stay within `HELD` entries."""
+def chunks(factors: Factors, held: int | None = None) -> Iterator[Factors]:
+    """Yield the factors of so many images at a time that what is held of them stays within `HELD` entries.
+
+    Of each image and group that is `held` entries; None is those of the gradient.
+    """
     groups, _, _, width = factors.activations.shape
-    images = max(1, HELD // (groups * width * factors.gradients.shape[3]))
+    images = max(1, HELD // (groups * (held or width * factors.gradients.shape[3])))
     for parts in zip(factors.activations.split(images, 1), factors.gradients.split(images, 1), strict=True):
         yield Factors(*parts)
 
@@ -195,17 +200,19 @@ class Fit:
     unfinished: Unfinished = field(default_factory=Unfinished)
     progress: bool = False
 
-    def covariances(self, dtype: torch.dtype | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+    def covariances(self, fast: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
         """Return A and S of each layer: Σ aaᵀ over the positions and the mean of ggᵀ over them, for a mean image.
 
         With S a mean and A a sum, S ⊗ A is the second moment of the gradient where positions are independent.
 
         Parameters
         ----------
-        dtype : torch.dtype, optional
-            Of the products of a batch; None is that of the weights.
+        fast : bool
+            Whether to multiply in bfloat16 where the hardware does, and to leave two of three positions out of A where
+            a layer has `MANY`: enough to tell which eigenvectors lead.
         """
-        totals = {}
+        bf16 = fast and autocast_dtype("auto", self.source.pairs.device) is torch.bfloat16
+        dtype, totals = torch.bfloat16 if bf16 else None, {}
         for name, layer in self.source.layers.items():
             groups, height, width = gradient_shape(layer)
             totals[f"{name}/A"] = layer.weight.new_zeros(groups, width, width)
@@ -213,8 +220,10 @@ class Fit:
 
         def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
             for name, (activations, gradients) in layers:
-                add_covariance(totals[f"{name}/A"], activations, 1.0, dtype)
-                add_covariance(totals[f"{name}/S"], gradients, 1 / activations.shape[2], dtype)
+                positions = activations.shape[2]
+                some = activations[:, :, :: SPACING if fast and positions >= MANY else 1]
+                add_covariance(totals[f"{name}/A"], some, positions / some.shape[2], dtype)
+                add_covariance(totals[f"{name}/S"], gradients, 1 / positions, dtype)
 
         self.add_up("covariances", totals, step, self.indices, self.fisher)
         for upper in totals.values():
@@ -247,12 +256,14 @@ def gradient_shape(layer: Layer) -> tuple[int, int, int]:
 
 def add_covariance(total: Tensor, rows: Tensor, weight: float, dtype: torch.dtype | None) -> None:
     """Add the weighted sum of the outer products of rows groups×B×P×n to the upper triangle of groups×n×n."""
-    flat = rows.flatten(1, 2).to(dtype or rows.dtype)
-    size = flat.shape[2]
-    width = -(-size // STRIPS)
-    for start in range(0, size, width):
-        strip = slice(start, start + width)
-        total[:, strip, start:].add_(flat[:, :, strip].mT @ flat[:, :, start:], alpha=weight)
+    size = rows.shape[3]
+    # bfloat16 kernels reorder what they multiply, which for strips costs more than the half that is left out saves
+    width = size if dtype is torch.bfloat16 else -(-size // STRIPS)
+    for of_group, flat in zip(total, rows.flatten(1, 2), strict=True):
+        flat = flat.to(dtype or flat.dtype)
+        for start in range(0, size, width):
+            end = start + width
+            of_group[start:end, start:].add_(flat[:, start:end].mT @ flat[:, start:], alpha=weight)
 
 
 def fit(problem: Fit, curvature: str, damping: float | None) -> Curvature:

@@ -21,18 +21,19 @@ SPLITS = 20
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far the fast mode of EK-FAC is from exact scores, measured on some pairs fitted and scored in both ways.
+    """How far the fast mode of EK-FAC is estimated to be from exact scores (`influence_lib.influence.banded`).
 
     Attributes
     ----------
     relative : float
-        Median over the pairs of the relative difference.
+        Median over some pairs of the relative difference between the scores with bands at half the rank and without
+        bands at the rank.
     spearman : float
-        Rank correlation of the two scores.
+        Rank correlation of the two.
     rank : int
         Leading eigenvectors that were kept.
     pairs : int
-        On how many pairs it was measured.
+        On how many pairs they were compared.
     """
 
     relative: float

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import reject
-from influence_lib.influence.banded import banded_forms
+from influence_lib.influence.banded import RANKS, banded_forms, least_rank
 from influence_lib.influence.cost import preflight
 from influence_lib.influence.curvature import FITTED, Curvature, Fit, fit
 from influence_lib.influence.exact import fit_exact
@@ -27,7 +26,7 @@ from influence_lib.influence.passes import (
 )
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.reference import kronfluence_scores
-from influence_lib.influence.scores import Deviation, Scores, checked, score_settings
+from influence_lib.influence.scores import Scores, checked, score_settings
 
 __all__ = ["CURVATURES", "check_fit", "fit_curvature", "quadratic_forms", "self_influence"]
 
@@ -35,8 +34,6 @@ LOGRA = {"logra": "random", "logra-pca": "pca"}  # curvature → how the project
 EXACT = {"exact": False, "exact-blocks": True}  # curvature → whether terms between layers are left out
 OWN = (*FITTED, *LOGRA, *EXACT)
 CURVATURES = (*OWN, "kronfluence")
-CHECKED = 32  # pairs on which the banded scores are compared with exact ones
-RANKS = (32, 64, 128, 256, 512)  # tried for a tolerance
 
 
 def self_influence(
@@ -92,11 +89,11 @@ def self_influence(
     factor_pairs : int, optional
         H is fitted on this many of the ``draws × N`` pairs of views, evenly spaced over them. None is all.
     rank : int, optional
-        With ``"ekfac"``, how many leading eigenvectors of each layer's input covariance are kept: the fast mode
-        (`influence_lib.influence.banded`), whose deviation from exact scores is measured on `CHECKED` pairs. None
-        keeps all and is exact. With LoGra, the rank of either projection.
+        With ``"ekfac"``, how many leading eigenvectors of the widest layer's input covariance are kept, and of the
+        others the same share: the fast mode (`influence_lib.influence.banded`), whose error is estimated on a few
+        pairs. None keeps all and is exact. With LoGra, the rank of either projection.
     tolerance : float, optional
-        The fast mode with the least rank whose median relative deviation from exact scores stays below this.
+        The fast mode with the least rank whose estimated median relative error on some of the pairs is within this.
     layers : sequence of str, optional
         Names of the layers, or of modules that hold them, whose weights count. None is all.
     draws : int
@@ -118,7 +115,7 @@ def self_influence(
     Scores
         `values` is float32, N, in the units of the loss for a curvature and of its squared gradient for
         ``"identity"``; `by_layer` holds the parts of the layers, except with ``"kronfluence"``, and `deviation` how far
-        the fast mode is from exact scores.
+        the fast mode is estimated to be from exact scores.
 
     Raises
     ------
@@ -145,9 +142,12 @@ def self_influence(
     problem = Fit(source, pairs.spaced(factor_pairs), fisher, kept, progress)
     fast = curvature == "ekfac" and (rank is not None or tolerance is not None)
     preflight(problem, len(everything), curvature, (rank or RANKS[-1]) if fast else None)
-    deviation = _measured(problem, damping, rank, tolerance) if fast else None
-    if deviation:
-        flat_by_layer = banded_forms(problem, everything, deviation.rank, damping)
+    deviation = None
+    if fast:
+        if tolerance is not None:
+            rank = least_rank(problem, tolerance, damping)
+        assert rank is not None
+        flat_by_layer, deviation = banded_forms(problem, everything, rank, damping)
     else:
         flat_by_layer = quadratic_forms(problem, fit_curvature(problem, curvature, damping, rank, seed), everything)
     kept.clear()
@@ -197,21 +197,3 @@ def quadratic_forms(problem: Fit, curvature: Curvature, scored: Tensor) -> dict[
 
     problem.add_up("scores", totals, step, scored, "empirical")
     return totals
-
-
-def _measured(problem: Fit, damping: float | None, rank: int | None, tolerance: float | None) -> Deviation:
-    """Return the deviation of the fast mode from exact scores, for the rank or for the least one within the tolerance.
-
-    Both are fitted and scored on the same few pairs. With few pairs each weighs more in the curvature, which makes the
-    approximation worse than on all of them.
-    """
-    source = problem.source
-    few = Fit(source, source.pairs.spaced(CHECKED), problem.fisher, progress=problem.progress)
-    exact = torch.stack(list(quadratic_forms(few, fit(few, "ekfac", damping), few.indices).values())).sum(0)
-    for candidate in RANKS if rank is None else (rank,):
-        banded = torch.stack(list(banded_forms(few, few.indices, candidate, damping).values())).sum(0)
-        relative = float((banded / exact - 1).abs().median())
-        deviation = Deviation(relative, float(spearmanr(banded.cpu(), exact.cpu()).statistic), candidate, len(exact))
-        if tolerance is None or relative <= tolerance:
-            return deviation
-    reject("tolerance", tolerance, f"at least {relative:.2g}, which rank {candidate} reaches, or None for exact scores")
