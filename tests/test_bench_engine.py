@@ -171,7 +171,7 @@ def test_end_to_end_compares_with_kronfluence_on_all_images(tmp_path):
     assert results["end_to_end"]["kronfluence"]["seconds"] == pytest.approx(30 * 512 / 96 + 50)
     assert results["end_to_end"]["exact"]["times_as_fast"] == pytest.approx((30 * 512 / 96 + 50) / 16)
     assert results["end_to_end"]["fast, measured"]["own_measure"]["relative"] == 0.015
-    assert "on 32 pairs it measured itself a median error of 1.5 % and a correlation of 0.99870" in (
+    assert "From 32 pairs it estimates a median error of 1.5 % and a correlation of 0.99870" in (
         tmp_path / "engine.md"
     ).read_text(encoding="utf-8")
 
