@@ -22,6 +22,7 @@ missing beyond the rank is experience and no bound: ``bench/engine.py`` measures
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -204,7 +205,7 @@ def banded_forms(problem: Fit, scored: Tensor, rank: int, damping: float | None)
         moments, mass = fitted[f"{name}/moments"], totals[f"{name}/moments"]
         by_band = Bands.of(mass).weights(mass, basis.weights(moments, damping))
         forms[name] = torch.einsum("gpij,gij->p", totals[f"{name}/masses"], by_band)
-    return forms, _deviation(bases, fitted, totals, rank, damping)
+    return forms, _deviation(*_compared(bases, fitted, totals, rank, damping), rank)
 
 
 def least_rank(problem: Fit, tolerance: float, damping: float | None) -> int:
@@ -219,7 +220,7 @@ def least_rank(problem: Fit, tolerance: float, damping: float | None) -> int:
     bases = _bases(few, RANKS[-1])
     fitted, totals = _second_moments_and_masses(few, few.indices, bases)
     for rank in RANKS:
-        relative = _deviation(bases, fitted, totals, rank, damping).relative
+        relative = _deviation(*_compared(bases, fitted, totals, rank, damping), rank).relative
         if relative <= tolerance:
             return rank
     reject("tolerance", tolerance, f"at least {relative:.2g}, which rank {rank} reaches, or None for exact scores")
@@ -245,8 +246,7 @@ def _add_up(problem: Fit, stage: str, indices: Tensor, bases: dict[str, BandedBa
     For scores also the squared coordinates of `CHECKED` pairs.
     """
     totals, members = {}, {}
-    checked = torch.arange(len(indices)).split(max(1, -(-len(indices) // CHECKED)))
-    checked = torch.stack([part[0] for part in checked])  # positions in `indices`
+    checked = range(0, len(indices), max(1, -(-len(indices) // CHECKED)))  # positions in `indices`
     for name, layer in problem.source.layers.items():
         groups, height, _ = gradient_shape(layer)
         coordinates = bases[name].inputs.shape[2] + 1
@@ -266,8 +266,8 @@ def _add_up(problem: Fit, stage: str, indices: Tensor, bases: dict[str, BandedBa
                 if scoring:
                     end = at + squares.shape[1]
                     totals[f"{name}/masses"][:, at:end] = members[name].add_up(squares)
-                    low, high = torch.searchsorted(checked, torch.tensor([at, end])).tolist()
-                    totals[f"{name}/checked"][:, low:high] = squares[:, checked[low:high] - at]
+                    low, high = bisect_left(checked, at), bisect_left(checked, end)
+                    totals[f"{name}/checked"][:, low:high] = squares[:, [i - at for i in checked[low:high]]]
                     at = end
 
     problem.add_up(stage, totals, step, indices, "empirical" if scoring else problem.fisher)
@@ -276,10 +276,10 @@ def _add_up(problem: Fit, stage: str, indices: Tensor, bases: dict[str, BandedBa
     return totals
 
 
-def _deviation(
+def _compared(
     bases: dict[str, BandedBasis], fitted: Totals, totals: Totals, rank: int, damping: float | None
-) -> Deviation:
-    """Return how far bands at half a rank are from single coordinates at the rank, on the pairs that are checked."""
+) -> tuple[Tensor, Tensor]:
+    """Return scores with bands at half a rank and with single coordinates at the rank, of the checked pairs."""
     sizes = {name: basis.inputs.shape[1] for name, basis in bases.items()}
     whole, half = layer_ranks(sizes, rank), layer_ranks(sizes, max(1, rank // 2))
     single, banded = torch.zeros(()), torch.zeros(())
@@ -291,6 +291,11 @@ def _deviation(
         members = Bands.of(mass)
         by_band = members.weights(mass, basis.weights(moments, damping))
         banded = banded.to(squares) + torch.einsum("gpij,gij->p", members.add_up(squares), by_band)
+    return banded, single
+
+
+def _deviation(banded: Tensor, single: Tensor, rank: int) -> Deviation:
+    """Return how far scores in bands are from those of single coordinates."""
     relative = float((banded / single - 1).abs().median())
     correlation = float(spearmanr(banded.cpu(), single.cpu()).statistic)
     return Deviation(relative, correlation, rank, len(single))

@@ -81,7 +81,7 @@ def test_a_small_rank_ranks_as_the_exact_mode():
     positions=st.integers(1, 20),
     rank=st.integers(1, 8),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_squares_are_those_of_the_rotated_gradient(images, groups, width, height, positions, rank):
     factors = normal_factors(groups, images, positions, width, height)
     basis = BandedBasis.of(covariance(width, 1, groups), covariance(height, 2, groups), rank)
@@ -95,7 +95,7 @@ def test_squares_are_those_of_the_rotated_gradient(images, groups, width, height
 
 
 @given(st.integers(1, 3000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_coordinate_is_in_one_band_and_bands_widen(count):
     member = bands(count)
     assert torch.equal(member.sum(1), torch.ones(count))

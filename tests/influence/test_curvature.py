@@ -237,7 +237,7 @@ def check_exactness(source, kfac):
     positions=st.integers(1, 12),
     held=st.sampled_from([1, 40, 10**6]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_either_way_of_rotating_gives_the_same(images, groups, width, height, positions, held):
     factors = normal_factors(groups, images, positions, width, height)
     basis = KroneckerBasis(

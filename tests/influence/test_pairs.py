@@ -79,7 +79,7 @@ def test_batches_before_the_start_are_not_made(monkeypatch):
 
 
 @given(n=st.integers(1, 400), draws=st.integers(1, 4), count=st.integers(1, 2000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_spaced_pairs_are_even_and_distinct(n, draws, count):
     pairs = Pairs(noise_images(n, size=1), NOISE, "one", draws, 0, CPU)
     chosen = pairs.spaced(count)
