@@ -159,9 +159,8 @@ def test_scores_come_back_from_the_device(curvature):
 @pytest.mark.parametrize("fisher", ["empirical", "sampled"])
 @pytest.mark.usefixtures("fake_device")
 def test_the_fast_mode_stays_on_the_device(fisher, monkeypatch):
-    monkeypatch.setattr(
-        "influence_lib.influence.banded._deviation", lambda *compared: compared
-    )  # a number has no device
+    # what becomes numbers has no device
+    monkeypatch.setattr("influence_lib.influence.banded._deviation", lambda *compared: compared)
     source = fake_source()
     everything = source.pairs.spaced(None)
     forms, (banded, single, _) = banded_forms(Fit(source, everything, fisher), everything, 2, None)

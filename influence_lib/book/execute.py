@@ -28,8 +28,8 @@ __all__ = ["execute", "executed_file", "manifest_file", "tidy"]
 
 CELL_SECONDS = 3600  # papermill has no limit of its own: a cell that hangs would hold the build for ever
 REPORTED = ("torch", "torchvision", "kronfluence", "solo-learn", "kornia", "numpy", "scipy", "matplotlib")
-# a tqdm bar: its percentage and its rule, or its clock, as in 30%|███ [00:05<00:10, 3.2it/s]
-# tqdm's bars, and what `influence.cost.Plan` says before long passes
+# a tqdm bar: its percentage and its rule, or its clock, as in 30%|███ [00:05<00:10, 3.2it/s]; and what
+# `influence.cost.Plan` says before long passes
 PROGRESS = re.compile(r"\d{1,3}%\||\[\d+:\d\d(:\d\d)?[<,]|^[\d,]+ pairs of views: about ")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
