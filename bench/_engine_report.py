@@ -93,14 +93,17 @@ def ends(results: Results) -> list[str]:
             if fast
             else ["", "", ""]
         )
-        times = "" if name == "kronfluence" else f"{run['times_as_fast']:.1f}"
-        rows.append([name_of(name, results), number(run["seconds"]), times, *agreement])
+        times = [f"{run[key]:.1f}" for key in ("times_as_fast", "times_at_equal_rate")]
+        times = ["", ""] if name == "kronfluence" else times
+        rows.append([name_of(name, results), number(run["seconds"]), f"{run['rate'] / 1e9:.0f}", *times, *agreement])
     fast = results["end_to_end"]["fast, measured"]
     own = fast["own_measure"]
-    head = ["", "s", "times as fast as kronfluence", "Spearman", "median error", f"top {fast['top']} shared"]
+    head = ["", "s", "GFLOP/s", "times as fast", "at equal rate", "Spearman", "error", f"top {fast['top']} shared"]
     return [
         f"## End to end, {results['scale']['images']} images",
         table(head, rows),
+        "GFLOP/s is the rate of a large product just before and after a run: other users of the machine take a part of"
+        " it, which the ratio at equal rate leaves out. Ratios are to kronfluence.",
         "Spearman correlation, median relative error and the share of the highest images are with the exact scores. The"
         f" fast mode keeps {results['scale']['rank']} eigenvectors of the widest layer. From {own['pairs']} pairs it"
         f" estimates a median error of {100 * own['relative']:.2g} % and a correlation of {own['spearman']:.5f}.",

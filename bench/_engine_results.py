@@ -80,7 +80,8 @@ def extrapolated(runs: Sequence[Measurement], images: int) -> Measurement:
     """Return what the median of some runs would be on more images: the passes longer, the eigendecomposition not."""
     scale = {stage: 1.0 if stage == EIGEN else images / runs[0]["images"] for stage in (*PASSES, EIGEN)}
     seconds = {stage: statistics.median(run["seconds"][stage] for run in runs) * scale[stage] for stage in scale}
-    return {"images": images, "seconds": seconds, "total": sum(seconds.values()), "extrapolated": True}
+    rate = statistics.median(run["rate"] for run in runs)
+    return {"images": images, "seconds": seconds, "total": sum(seconds.values()), "rate": rate, "extrapolated": True}
 
 
 def at_limit(limits: Mapping[str, Any], mode: str) -> dict[str, float]:
@@ -105,11 +106,14 @@ def costs(runs: Sequence[Measurement], by: str) -> list[dict[str, Any]]:
 
 def end_to_end(ends: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:
     """Return for each mode its seconds, how many times as fast as kronfluence it is, and how far it is from exact."""
+    reference = ends["kronfluence"]
     return {
         name: {
             "seconds": run["total"],
             "by_stage": run["seconds"],
-            "times_as_fast": ends["kronfluence"]["total"] / run["total"],
+            "times_as_fast": reference["total"] / run["total"],
+            "rate": run["rate"],
+            "times_at_equal_rate": reference["total"] * reference["rate"] / (run["total"] * run["rate"]),
             "own_measure": run.get("deviation"),
             **(agreement(run["scores"], ends["exact"]["scores"]) if name.startswith("fast") else {}),
         }

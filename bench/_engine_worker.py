@@ -216,6 +216,8 @@ def measure(setup: Setup, run: Run) -> Measurement:
         - ``total``: seconds from the encoder and the images to the scores;
         - ``memory``: bytes held ``before``, with the libraries, the encoder and the images, and at the ``peak``, which
           is that of the process;
+        - ``rate``: operations a second of a large product in float32, the mean of before and after: on a machine that
+          others use, too, it tells how much of it this run had;
         - ``scores``: one an image;
         - ``deviation``: what the fast mode measured of its own error, or None.
     """
@@ -224,16 +226,19 @@ def measure(setup: Setup, run: Run) -> Measurement:
     encoder_operations(source_of(encoder, images))  # so that the libraries' code is in memory
     before = psutil.Process().memory_info().rss
     seconds: dict[str, float] = {}
+    rate = matmul_rate(CPU)
     started = time.perf_counter()
     with patch.object(pairs, "BATCH_SIZE", run.batch_size):
         values, deviation = score(encoder, images, run, seconds)
     total = time.perf_counter() - started
+    rate = (rate + matmul_rate(CPU)) / 2
     if COVARIANCES in seconds:
         seconds.setdefault(EIGEN, total - sum(seconds.values()))
     return {
         **asdict(run),
         "seconds": seconds,
         "total": total,
+        "rate": rate,
         # the two are counted apart, by a few pages
         "memory": {"before": before, "peak": max(before, peak_bytes())},
         "scores": [float(f"{value:.{DIGITS}g}") for value in values.tolist()],

@@ -31,6 +31,7 @@ def measurement(run: Run, seconds=(1.0, 2.0, 3.0, 10.0), scores=None, memory=(GI
         "batch_size": run.batch_size,
         "seconds": stages,
         "total": sum(seconds),
+        "rate": 1e11,
         "memory": dict(zip(("before", "peak"), memory, strict=True)),
         "scores": scores or [float(i + 1) for i in range(run.images)],
         "deviation": DEVIATION if run.mode == "fast, measured" else None,
@@ -170,6 +171,8 @@ def test_end_to_end_compares_with_kronfluence_on_all_images(tmp_path):
     # of 96 images 5, 10 and 15 seconds and once 50; ours 16 in all
     assert results["end_to_end"]["kronfluence"]["seconds"] == pytest.approx(30 * 512 / 96 + 50)
     assert results["end_to_end"]["exact"]["times_as_fast"] == pytest.approx((30 * 512 / 96 + 50) / 16)
+    exact = results["end_to_end"]["exact"]
+    assert exact["times_at_equal_rate"] == pytest.approx(exact["times_as_fast"])  # all runs have one rate here
     assert results["end_to_end"]["fast, measured"]["own_measure"]["relative"] == 0.015
     assert "From 32 pairs it estimates a median error of 1.5 % and a correlation of 0.99870" in (
         tmp_path / "engine.md"
