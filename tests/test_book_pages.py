@@ -71,6 +71,8 @@ def written(tmp_path: Path, *rows: dict[str, Any]) -> Path:
         ({"verdict": "replicates"}, "'replicates' of A-T1 needs where and ours and profile"),
         ({"verdict": "does not replicate", "where": "01_tour", "ours": "1"}, "of A-T1 needs profile"),
         ({"ours": ".9"}, "A-T1 has a value of ours, which the verdict 'not yet' contradicts"),
+        ({"verdict": "answered", "where": "01_tour"}, "'answered' of A-T1 needs ours and profile"),
+        (FOUND | {"verdict": "answered", "paper": ".96"}, "A-T1 has a value of the papers, which the verdict"),
         ({"verdict": "not testable at this scale"}, "needs a reason"),
         ({"where": "99_none"}, "where is '99_none' in A-T1, but it must be in"),
         ({"item": None}, "item of A-T1 is None, but it must be a valid string"),

@@ -21,10 +21,12 @@ __all__ = ["BADGES", "Ledger", "Row", "Section", "page", "read"]
 BADGES = {
     "replicates": "bdg-success",
     "does not replicate": "bdg-danger",
+    "answered": "bdg-info",
     "not testable at this scale": "bdg-secondary",
     "not yet": "bdg-light",
 }
-Verdict = Literal["replicates", "does not replicate", "not testable at this scale", "not yet"]
+Verdict = Literal["replicates", "does not replicate", "answered", "not testable at this scale", "not yet"]
+MEASURED = ("replicates", "does not replicate", "answered")
 
 
 class _Strict(BaseModel):
@@ -48,12 +50,14 @@ class Row(_Strict):
     def _verdict_is_supported(self) -> Self:
         """Refuse a verdict without what it rests on."""
         measured = {"where": self.where, "ours": self.ours, "profile": self.profile}
-        if self.verdict in ("replicates", "does not replicate"):
+        if self.verdict in MEASURED:
             missing = [name for name, value in measured.items() if not value]
             if missing:
                 raise ValueError(f"the verdict {self.verdict!r} of {self.id} needs {' and '.join(missing)}")
         elif self.ours is not None:
             raise ValueError(f"{self.id} has a value of ours, which the verdict {self.verdict!r} contradicts")
+        if self.verdict == "answered" and self.paper is not None:
+            raise ValueError(f"{self.id} has a value of the papers, which the verdict 'answered' contradicts")
         if self.verdict == "not testable at this scale" and not self.reason:
             raise ValueError(f"the verdict {self.verdict!r} of {self.id} needs a reason")
         return self
