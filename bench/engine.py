@@ -2,7 +2,7 @@
 
 Run it from the repository, on a machine that does nothing else::
 
-    python -m bench.engine                  # about forty minutes on two cores
+    python -m bench.engine                  # about forty minutes on two idle cores
     python -m bench.engine --extrapolate    # twenty, with kronfluence on few of the images
     python -m bench.engine --quick          # a minute: does it run? the numbers mean nothing
 

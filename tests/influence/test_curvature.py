@@ -356,3 +356,17 @@ def test_only_the_pairs_of_the_fit_make_the_curvature(net):
     found = Fit(source, indices).covariances()["conv2"]
     a = all_factors(source)["conv2"].activations[:, indices]
     torch.testing.assert_close(found[0], torch.einsum("gbpi,gbpj->gij", a, a) / 4)
+
+
+def test_fast_covariances_take_every_third_of_many_positions(net, monkeypatch):
+    monkeypatch.setattr(module, "autocast_dtype", lambda *_: None)
+    source = double_source(net, noise_images(6))
+    whole, fast = (problem_of(source).covariances(fast=fast) for fast in (False, True))
+    a = all_factors(source)["conv1"].activations
+    assert a.shape[2] == 2 * 8 * 8
+    some = a[:, :, ::3]
+    torch.testing.assert_close(fast["conv1"][0], torch.einsum("gbpi,gbpj->gij", some, some) / 6 * (128 / 43))
+    assert not torch.allclose(fast["conv1"][0], whole["conv1"][0], rtol=1e-3)
+    torch.testing.assert_close(fast["conv1"][1], whole["conv1"][1])
+    for of_fast, of_whole in zip(fast["conv2"], whole["conv2"], strict=True):
+        torch.testing.assert_close(of_fast, of_whole)
