@@ -13,6 +13,7 @@ views:
   settings. solo-learn runs in its default precision on a CPU, float32, and once more under bfloat16 autocast,
   both with the number of data workers that suits it best on this machine;
 - our loop at several widths, with our stem;
+- our loop with each method, at the width and with the heads of the encoders that ship;
 - the augmentation with kornia and with torchvision, every image drawing its own parameters.
 
 Both train on the built-in `controlled` images; what they show makes no difference to the time. The first two
@@ -45,7 +46,7 @@ from tqdm import tqdm
 
 from bench._shared import RESULTS, flat, machine, positive, ratio, write
 from influence_lib.data import load
-from influence_lib.pretrain import pretrain
+from influence_lib.pretrain import METHODS, SHIPPED, pretrain, scaled_hyper
 from influence_lib.pretrain.augment import Augmentation, AugmentationSettings
 
 HERE = Path(__file__).resolve().parent
@@ -139,11 +140,11 @@ class Bench:
         # one batch: the set is balanced over ten classes, and what is over a full batch is not trained on
         self.images = load("controlled", n=10 * math.ceil(batch_size / 10), seed=seed)
 
-    def ours(self, width: int, stem_padding: int) -> list[float]:
+    def ours(self, width: int, stem_padding: int, method: str = "simclr", **hyper: Any) -> list[float]:
         """Return the images a second of every timed step of our loop; an epoch is one batch."""
         encoder = pretrain(
             self.images,
-            method="simclr",
+            method=method,
             width=width,
             epochs=self.warmup + self.steps,
             batch_size=self.batch_size,
@@ -151,8 +152,15 @@ class Bench:
             device="cpu",
             stem_padding=stem_padding,
             progress=False,
+            **hyper,
         )
         return [epoch["images_per_second"] for epoch in encoder.history[self.warmup :]]
+
+    def shipped(self, method: str) -> list[float]:
+        """Return those of a method as the encoders that ship are trained: their width, and heads to match."""
+        recipe = SHIPPED[0]
+        hyper = scaled_hyper(method, recipe.width, recipe.n or len(self.images), recipe.epochs, recipe.batch_size)
+        return self.ours(recipe.width, 1, method, **hyper)
 
     def solo(self, python: Path, workers: int, precision: str, batch_size: int | None = None) -> list[float]:
         """Return the images a second of every timed step of solo-learn's trainer.
@@ -249,6 +257,9 @@ def measure(bench: Bench, python: Path | None, widths: Sequence[int], rounds: in
     for name in tqdm([*trainers] * rounds, "ours and solo-learn in turns"):
         runs[name].append(trainers[name]())
     by_width = {width: bench.ours(width, stem_padding=1) for width in tqdm(widths, "widths")}
+    by_method: dict[str, list[list[float]]] = {name: [] for name in METHODS}
+    for name in tqdm([*METHODS] * rounds, "methods in turns"):
+        by_method[name].append(bench.shipped(name))
     settings = AugmentationSettings()
     views = {
         "kornia": kornia_views(settings),
@@ -262,6 +273,8 @@ def measure(bench: Bench, python: Path | None, widths: Sequence[int], rounds: in
             "best": best if probe else None,
         },
         "widths": {str(width): summary(values) for width, values in by_width.items()},
+        "methods": {name: summary(flat(values)) for name, values in by_method.items()},
+        "simclr_times_as_fast_as": {name: ratio(by_method["simclr"], values) for name, values in by_method.items()},
         "augmentation": {name: summary(bench.augmentation(view)) for name, view in views.items()},
     }
 
@@ -298,6 +311,9 @@ def report(results: dict[str, Any]) -> str:
         f"## Ours and solo-learn: ResNet-18 of width {SOLO_WIDTH} with solo-learn's stem",
         "\n".join(head + rows_of({names[k]: v for k, v in results["trainers"].items()})),
     ]
+    methods = ["| | images/s, median | range | time of a step over SimCLR's |", "|---|--:|--:|--:|"]
+    for row, times in zip(rows_of(results["methods"]), results["simclr_times_as_fast_as"].values(), strict=True):
+        methods.append(f"{row} {times['of_medians']:.2f} |")
     for name, times in results["ours_times_as_fast_as"].items():
         text = f"Ours is **{times['of_medians']:.2f} times** as fast as {names[name]}"
         lines.append(f"{text} ({times['min']:.2f} to {times['max']:.2f} in single rounds).")
@@ -306,6 +322,10 @@ def report(results: dict[str, Any]) -> str:
     lines += [
         "## Ours at several widths, with our stem",
         "\n".join(head + rows_of({f"width {k}": v for k, v in results["widths"].items()})),
+        f"## Ours by method, width {SHIPPED[0].width}, heads to match",
+        "\n".join(methods),
+        "What a method costs over SimCLR: BYOL, DINO and MoCo send both views through the momentum encoder, forward"
+        " only, a third of a training step's work; the supervised control has no projector.",
         "## Augmentation: one view of each image, in one process",
         "\n".join(head + rows_of(results["augmentation"])),
     ]

@@ -1,4 +1,4 @@
-"""The command line: ``python -m influence_lib data | results | theory | book``.
+"""The command line: ``python -m influence_lib data | encoders | results | theory | book``.
 
 Each room registers its own commands with `add_commands(subparsers)`; this module only puts them together
 and turns an `InputError` into one sentence and exit status 2.
@@ -17,10 +17,11 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with the commands of every room."""
     from influence_lib import book, store, theory
     from influence_lib.data import commands as data_commands
+    from influence_lib.pretrain import commands as pretrain_commands
 
     parser = argparse.ArgumentParser(prog="python -m influence_lib", description="Influence-SSL companion")
     subparsers = parser.add_subparsers(dest="command", required=True)
-    for room in (data_commands, store, theory, book):
+    for room in (data_commands, pretrain_commands, store, theory, book):
         room.add_commands(subparsers)
     return parser
 

@@ -332,6 +332,8 @@ def _compute(settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Any
             _write(partial, name, value)
         _write_manifest(partial, settings, seconds, root)
         partial.rename(folder)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"The result {folder} cannot be written ({error}): make room and run again.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder

@@ -24,6 +24,8 @@ def results(**changes):
         "ours_times_as_fast_as": {"solo 32": {"of_medians": 5.0, "min": 4.5, "max": 5.25}},
         "solo_workers": {"tried": {"0": speeds}, "best": 0},
         "widths": {"16": speeds},
+        "methods": {"simclr": speeds, "byol": {**speeds, "median": 7.5}},
+        "simclr_times_as_fast_as": {"simclr": {"of_medians": 1.0}, "byol": {"of_medians": 8.0}},
         "augmentation": {"kornia": speeds},
         **changes,
     }
@@ -53,6 +55,7 @@ def test_report_says_the_ratio_and_what_was_compared():
     text = pretrain.report(json.loads(json.dumps(results())))
     assert "**5.00 times** as fast as solo-learn as it comes, float32, 0 data workers (4.50 to 5.25" in text
     assert "| ours, bfloat16 | 60 | 55.5–61 |" in text
+    assert "| byol | 7.5 | 55.5–61 | 8.00 |" in text
     assert "not measured" not in text
 
 

@@ -6,7 +6,9 @@ import pytest
 from influence_lib.cli import main
 
 
-@pytest.mark.parametrize("command", [["data", "list"], ["results"], ["theory", "lemma1"], ["book", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["data", "list"], ["encoders"], ["results"], ["theory", "lemma1"], ["book", "--help"]]
+)
 def test_every_command_runs_as_a_module(command, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "influence_lib", *command], capture_output=True, text=True, cwd=tmp_path

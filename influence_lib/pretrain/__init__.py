@@ -2,20 +2,34 @@
 
 from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import load_checkpoint
+from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.evaluate import Accuracy, embed, knn_accuracy, linear_accuracy
+from influence_lib.pretrain.interchange import export_solo_learn
 from influence_lib.pretrain.loop import pretrain
+from influence_lib.pretrain.methods import METHODS
+from influence_lib.pretrain.recipes import SHIPPED, Recipe, shipped
+from influence_lib.pretrain.scaling import scaled_hyper
 from influence_lib.pretrain.stored import pretrained
 
 __all__ = [
+    "METHODS",
+    "SHIPPED",
     "Accuracy",
     "AugmentationSettings",
     "Encoder",
+    "Recipe",
     "build_encoder",
+    "effective_rank",
     "embed",
+    "export_solo_learn",
+    "has_collapsed",
     "knn_accuracy",
     "linear_accuracy",
     "load_checkpoint",
     "pretrain",
     "pretrained",
+    "scaled_hyper",
+    "shipped",
+    "spread",
 ]

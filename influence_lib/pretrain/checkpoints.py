@@ -6,9 +6,7 @@ last complete one.
 
 import json
 import os
-import pickle
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from influence_lib import store
-from influence_lib.errors import InputError
+from influence_lib.errors import InputError, reject
 from influence_lib.pretrain.encoders import Encoder, build_encoder
+from influence_lib.pretrain.interchange import load_solo_learn
 
 __all__ = ["encoder_from_state", "load_checkpoint"]
 
 ENCODER, TRAINING, META = "encoder.safetensors", "training.safetensors", "checkpoint.json"
-SOLO_PREFIXES = ("backbone.", "encoder.")  # solo-learn 1.0.6 and 1.0.2
+WRITING = ".writing"  # one process at a time writes: `pretrain` holds a lock
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,28 @@ class TrainingState:
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
-    """Write the state of ``state.meta["epoch"]`` into `folder` and drop the epochs before it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the state of ``state.meta["epoch"]`` into an existing `folder`, and drop everything before it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written, on a full disk for instance; what was there is kept.
+    """
     final = folder / f"epoch-{state.meta['epoch']:04d}"
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+    temporary = folder / WRITING
     try:
+        shutil.rmtree(temporary, ignore_errors=True)  # a killed run's
+        temporary.mkdir()
         save_file(_contiguous(state.encoder), temporary / ENCODER)
         save_file(_contiguous(state.training), temporary / TRAINING)
         (temporary / META).write_text(json.dumps(state.meta, indent=1))
-        if not final.exists():  # another process with the same settings may have been first
-            temporary.rename(final)
-    finally:
+        temporary.rename(final)
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise InputError(
+            f"checkpoint {str(final)!r} cannot be written ({error}): make room or name another folder; the run then"
+            " goes on from the last one that was."
+        ) from error
     for older in _epochs(folder):
         if older.name < final.name:
             shutil.rmtree(older, ignore_errors=True)
@@ -84,7 +93,7 @@ def encoder_from_state(weights: Mapping[str, Tensor], settings: Mapping[str, Any
     return encoder.eval()
 
 
-def load_checkpoint(path_or_name: str | os.PathLike[str]) -> Encoder:
+def load_checkpoint(path_or_name: str | os.PathLike[str], projector: bool = False) -> Encoder:
     """Load a trained encoder.
 
     Parameters
@@ -92,7 +101,10 @@ def load_checkpoint(path_or_name: str | os.PathLike[str]) -> Encoder:
     path_or_name : str or path
         A folder that `pretrain` wrote, a solo-learn checkpoint (``.ckpt`` of a ResNet-18 with CIFAR stem,
         read with ``weights_only=True``), or the name of an encoder among the stored results
-        (``python -m influence_lib results --kind encoder`` lists them).
+        (``python -m influence_lib encoders`` lists those that ship).
+    projector : bool
+        Whether the encoder ends with the projector of the solo-learn checkpoint, so that scores are those of the
+        projections. Other encoders are stored without theirs.
 
     Returns
     -------
@@ -106,45 +118,25 @@ def load_checkpoint(path_or_name: str | os.PathLike[str]) -> Encoder:
     """
     path = Path(path_or_name)
     if path.suffix == ".ckpt":
-        return _load_solo_learn(path)
+        return load_solo_learn(path, projector)
+    if projector:
+        reject("projector", projector, "False for an encoder that is no solo-learn checkpoint")
     if path.is_dir():
         state = load_state(path)
         if state is None:
             raise InputError(f"checkpoint {str(path)!r} holds no epoch-… folder written by pretrain.")
         return encoder_from_state(state.encoder, state.meta["settings"], state.meta["history"])
     stored = [e for e in store.entries() if (e.kind, e.name) == ("encoder", str(path_or_name))]
+    stored = [e for e in stored if e.folder.startswith("results/")] or stored  # those that ship come first
     if len(stored) != 1:
         found = "no encoder" if not stored else f"{len(stored)} encoders"
         raise InputError(
             f"path_or_name is {str(path_or_name)!r}: no such folder or .ckpt file, and {found} of that name among the"
-            " stored results (python -m influence_lib results --kind encoder)."
+            " stored results (python -m influence_lib results --kind encoder lists them)."
         )
     result = store.load(store.repository() / stored[0].folder)
     settings = {"kind": "encoder", "name": stored[0].name, **stored[0].settings}
     return encoder_from_state(result["encoder"], settings, result["history"])
-
-
-def _load_solo_learn(path: Path) -> Encoder:
-    if not path.is_file():
-        raise InputError(f"checkpoint {str(path)!r} does not exist.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True).get("state_dict", {})
-    except pickle.UnpicklingError as error:
-        raise InputError(f"checkpoint {str(path)!r} holds more than tensors, and is not read for safety.") from error
-    for prefix in SOLO_PREFIXES:
-        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        if "conv1.weight" in weights:
-            break
-    else:
-        raise InputError(f"checkpoint {str(path)!r} has no weights that start with {' or '.join(SOLO_PREFIXES)}.")
-    encoder = build_encoder(weights["conv1.weight"].shape[0], stem_padding=2)
-    missing, unexpected = encoder.backbone.load_state_dict(weights, strict=False)
-    if missing or unexpected:
-        raise InputError(
-            f"checkpoint {str(path)!r} is no ResNet-18 with a CIFAR stem: missing {missing}, unexpected {unexpected}."
-        )
-    encoder.settings |= {"method": "solo-learn checkpoint", "file": path.name}
-    return encoder.eval()
 
 
 def _epochs(folder: Path) -> list[Path]:

@@ -61,11 +61,17 @@ class Encoder(nn.Module):
     settings : mapping, optional
         How the encoder was made: method, width, data, seed and so on.
     history : sequence of dict, optional
-        One entry an epoch: ``epoch``, ``loss``, ``lr``, ``images_per_second``.
+        One entry an epoch; see `pretrain`.
+
+    Attributes
+    ----------
+    projector : nn.Module or None
+        Maps the representation on; None, as in every encoder but one that `load_checkpoint` gave a projector.
     """
 
     mean: Tensor
     std: Tensor
+    projector: nn.Module | None
 
     def __init__(
         self,
@@ -77,6 +83,7 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         self.backbone = backbone
+        self.projector = None
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.settings = dict(settings or {})
@@ -84,7 +91,8 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the representations, N×D, of images N×3×H×W with pixels in [0, 1]."""
-        return self.backbone((x - self.mean) / self.std)
+        features = self.backbone((x - self.mean) / self.std)
+        return features if self.projector is None else self.projector(features)
 
     @property
     def features_dim(self) -> int:

@@ -2,10 +2,12 @@
 
 import math
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -14,8 +16,9 @@ from influence_lib.device import autocast_dtype, resolve_device
 from influence_lib.errors import InputError, reject
 from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import TrainingState, encoder_from_state, load_state, save_state
+from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
-from influence_lib.pretrain.methods import METHODS
+from influence_lib.pretrain.methods import METHODS, MomentumMethod
 from influence_lib.pretrain.patchconv import use_patch_convolutions
 from influence_lib.pretrain.solo import LARSWrapper
 from influence_lib.pretrain.views import RunViews, TwoViews, view_threads
@@ -57,13 +60,15 @@ def pretrain_settings(
     if not 2 <= batch_size <= len(images):
         reject("batch_size", batch_size, f"between 2 and the number of images, {len(images)}")
     if method == "supervised" and bool((images.labels < 0).any()):
-        reject("method", method, "'simclr' for images without labels")
+        reject("method", method, "one without labels for images without labels")
     defaults = METHODS[method].DEFAULTS
     if unknown := set(hyper) - set(defaults):
         reject("hyper-parameter", sorted(unknown)[0], list(defaults))
     for name, chosen in hyper.items():
         if not chosen > 0 and name != "weight_decay":
             reject(name, chosen, "positive")
+        if name.endswith("_tau") and chosen > 1:
+            reject(name, chosen, "at most 1")
     dtype = autocast_dtype(precision, resolve_device(device))
     return {
         "method": method,
@@ -91,21 +96,22 @@ def pretrain(
     stem_padding: int = 1,
     precision: str = "auto",
     augmentation: AugmentationSettings | None = None,
+    stop_at: int | None = None,
     progress: bool = True,
     **hyper: float,
 ) -> Encoder:
     """Train an encoder.
 
-    SGD with LARS, a linear warm-up and a cosine decay of the learning rate, which scales with the batch size
-    as ``lr * batch_size / 256`` (solo-learn's rule). Everything random is drawn from `seed` and the epoch, so
-    a run that is interrupted and resumed ends with the same weights, bit for bit on a CPU, as one that was not.
+    SGD with LARS (MoCo: without), a linear warm-up and a cosine decay of the learning rate, which scales with the
+    batch size as ``lr * batch_size / 256`` (solo-learn's rule). Everything random is drawn from `seed` and the epoch,
+    so a run that is interrupted and resumed ends with the same weights, bit for bit on a CPU, as one that was not.
 
     Parameters
     ----------
     images : ImageSet
         The training images; the last batch of an epoch is dropped when it is not full.
-    method : {"simclr", "supervised"}
-        What is optimised.
+    method : {"simclr", "byol", "barlow", "vicreg", "dino", "moco", "supervised"}
+        What is optimised; see `METHODS`.
     width : int
         Channels of the encoder's first stage; 64 is the papers' ResNet-18.
     epochs, batch_size, seed : int
@@ -114,23 +120,33 @@ def pretrain(
         ``"auto"`` or a torch device.
     checkpoint : path, optional
         A folder that keeps the state of the run. Where it already holds one of the same settings, the run goes
-        on from there.
+        on from there. One process at a time trains in it; others wait.
     stem_padding : {1, 2}
         See `build_encoder`.
     precision : {"auto", "fp32", "bf16", "fp16"}
         Autocast of the forward and backward pass; ``"auto"`` takes what the hardware multiplies natively.
     augmentation : AugmentationSettings, optional
         The papers' by default.
+    stop_at : int, optional
+        The epoch after which to stop, in the schedule of `epochs`: the encoder as it is along the training. With a
+        checkpoint a later call goes on from there.
     progress : bool
         Whether to show a progress bar with loss and images a second.
     **hyper : float
-        Changes to the method's `DEFAULTS`: ``lr``, ``weight_decay``, ``temperature`` and so on.
+        Changes to the method's `DEFAULTS`: ``lr``, ``weight_decay``, ``temperature`` and so on; `scaled_hyper`
+        returns those for small runs.
 
     Returns
     -------
     Encoder
         In eval mode, on the CPU, with `settings` and `history` (a dict an epoch: ``epoch``, ``loss``, ``lr``,
-        ``images_per_second``, which counts every image once although it is seen in two views).
+        ``spread`` and ``effective_rank`` of the last batch's representations, and ``images_per_second``, which
+        counts every image once although it is seen in two views).
+
+    Warns
+    -----
+    RuntimeWarning
+        If an epoch ends with a collapsed encoder; see `has_collapsed`.
 
     Raises
     ------
@@ -152,22 +168,23 @@ def pretrain(
         augmentation,
         **hyper,
     )
+    last = epochs if stop_at is None else stop_at
+    if not isinstance(last, int) or not 1 <= last <= epochs:
+        reject("stop_at", stop_at, f"a whole number from 1 to epochs, {epochs}")
     run = _Run(images, settings, resolve_device(device), augmentation)
-    folder = None if checkpoint is None else Path(checkpoint)
-    if folder is not None:
-        run.resume(load_state(folder), folder)
-    steps = len(images) // batch_size
-    with (
-        tqdm(total=epochs * steps, initial=run.epoch * steps, unit="batch", disable=not progress, desc=method) as bar,
-        view_threads(run.device) as mapping,
-    ):
-        saved = time.monotonic()
-        while run.epoch < epochs:
-            run.train_epoch(bar, mapping)
-            due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-            if folder is not None and (due or run.epoch == epochs):
-                save_state(folder, run.state())
-                saved = time.monotonic()
+    if checkpoint is None:
+        run.train(last, None, progress)
+    else:
+        folder = Path(checkpoint)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            run.resume(load_state(folder), folder)
+            if run.epoch > last:
+                raise InputError(
+                    f"stop_at is {last}, but checkpoint {str(folder)!r} has already reached epoch {run.epoch}:"
+                    " use another folder or delete this one."
+                )
+            run.train(last, folder, progress)
     return encoder_from_state(run.encoder.state_dict(), settings, run.history)
 
 
@@ -187,21 +204,43 @@ class _Run:
         with torch.random.fork_rng():  # initialise on the CPU, so that every device starts from the same weights
             torch.manual_seed(settings["seed"])
             encoder = build_encoder(settings["width"], settings["stem_padding"])
-            method = METHODS[settings["method"]](encoder.features_dim, len(images.class_names), settings["hyper"])
-        if device.type == "cpu":
-            use_patch_convolutions(encoder)
+            if device.type == "cpu":
+                use_patch_convolutions(encoder)
+            hyper = settings["hyper"]
+            method = METHODS[settings["method"]](encoder, len(images.class_names), settings["epochs"], hyper)
         self.encoder = encoder.to(device).to(memory_format=torch.channels_last)
-        self.method = method.to(device)
-        parameters = [*self.encoder.parameters(), *self.method.parameters()]
-        hyper = settings["hyper"]
+        self.method = method.to(device).to(memory_format=torch.channels_last)
         self.peak_lr = hyper["lr"] * settings["batch_size"] / 256
-        self.sgd = torch.optim.SGD(parameters, lr=self.peak_lr, momentum=MOMENTUM, weight_decay=hyper["weight_decay"])
-        self.optimizer = LARSWrapper(self.sgd, eta=LARS_ETA, clip=True, exclude_bias_n_norm=True)
+        self.sgd = torch.optim.SGD(
+            [parameter for _, parameter in self._trained()],
+            lr=self.peak_lr,
+            momentum=MOMENTUM,
+            weight_decay=hyper["weight_decay"],
+        )
+        self.optimizer = (
+            LARSWrapper(self.sgd, eta=LARS_ETA, clip=True, exclude_bias_n_norm=True) if method.LARS else self.sgd
+        )
         dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16, "fp32": None}[settings["precision"]]
-        self.views = TwoViews(self.encoder, images.images.shape[-1], augmentation, dtype)
+        target = self.method.momentum_encoder if isinstance(self.method, MomentumMethod) else None
+        self.views = TwoViews(self.encoder, images.images.shape[-1], augmentation, dtype, target)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
+
+    def train(self, last: int, folder: Path | None, progress: bool) -> None:
+        """Train up to an epoch, and keep the state in a folder now and then, and at the end."""
+        steps, saved = len(self.images) // self.settings["batch_size"], time.monotonic()
+        label, total, done = self.settings["method"], last * steps, self.epoch * steps
+        with (
+            tqdm(total=total, initial=done, unit="batch", disable=not progress, desc=label) as bar,
+            view_threads(self.device) as mapping,
+        ):
+            while self.epoch < last:
+                self.train_epoch(bar, mapping)
+                due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+                if folder is not None and (due or self.epoch == last):
+                    save_state(folder, self.state())
+                    saved = time.monotonic()
 
     def train_epoch(self, bar: tqdm, mapping: RunViews) -> None:
         """Pass over the images once."""
@@ -210,12 +249,13 @@ class _Run:
         losses = torch.zeros(steps, device=self.device)
         self.views.train()
         self.method.train()
+        self.method.begin_epoch(self.epoch)
         with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
             torch.manual_seed(_mix(self.settings["seed"], self.epoch))
             order = torch.randperm(len(self.images)).to(self.device)
             for step in range(steps):
-                lr = self._lr(self.epoch + step / steps)
-                losses[step] = self._step(order[step * size : (step + 1) * size], lr, mapping)
+                done = self.epoch + step / steps
+                losses[step], features = self._step(order[step * size : (step + 1) * size], done, mapping)
                 bar.update()
         loss = losses.mean().item()
         if not math.isfinite(loss):
@@ -225,20 +265,39 @@ class _Run:
             )
         speed = steps * size / (time.monotonic() - started)
         self.epoch += 1
-        self.history.append({"epoch": self.epoch, "loss": loss, "lr": lr, "images_per_second": speed})
-        bar.set_postfix_str(f"epoch {self.epoch}, loss {loss:.3f}, {speed:.0f} images/s")
+        entry = {
+            "epoch": self.epoch,
+            "loss": loss,
+            "lr": self.sgd.param_groups[0]["lr"],
+            "spread": spread(features).item(),
+            "effective_rank": effective_rank(features).item(),
+            "images_per_second": speed,
+        }
+        self.history.append(entry)
+        rank = entry["effective_rank"]
+        bar.set_postfix_str(f"epoch {self.epoch}, loss {loss:.3f}, rank {rank:.0f}, {speed:.0f} images/s")
+        if has_collapsed(entry):
+            warnings.warn(
+                f"{self.settings['method']} has collapsed in epoch {self.epoch}: the representations of a batch have"
+                f" a spread of {entry['spread']:.3f} and an effective rank of {rank:.1f}.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
-    def _step(self, batch: Tensor, lr: float, mapping: RunViews) -> Tensor:
+    def _step(self, batch: Tensor, done: float, mapping: RunViews) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, and the features of its first view; `done` epochs lie behind."""
         self.sgd.zero_grad(set_to_none=True)
-        features = self.views.forward(self.images[batch].float().div_(255), mapping)
-        loss = self.method.loss([f.float() for f in features], self.labels[batch])
+        features, targets = self.views.forward(self.images[batch].float().div_(255), mapping)
+        loss = self.method.loss(features, targets, self.labels[batch])
         self.scaler.scale(loss).backward()
         self.views.backward(features, mapping)
+        self.method.after_backward(self.epoch)
         self.scaler.unscale_(self.optimizer)  # LARS compares gradients with weights
-        self.sgd.param_groups[0]["lr"] = lr
+        self.sgd.param_groups[0]["lr"] = self._lr(done)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss.detach()
+        self.method.follow(self.encoder, done / self.settings["epochs"])
+        return loss.detach(), features[0].detach()
 
     def _lr(self, progress: float) -> float:
         """Return the learning rate after `progress` epochs: linear warm-up, then a cosine to zero."""
@@ -251,8 +310,9 @@ class _Run:
     def state(self) -> TrainingState:
         """Return everything that the rest of the run depends on."""
         training = {f"method.{name}": value for name, value in self.method.state_dict().items()}
-        for name, parameter in self._named_parameters():
-            training[f"momentum.{name}"] = self.sgd.state[parameter]["momentum_buffer"]
+        for name, parameter in self._trained():
+            if parameter in self.sgd.state:  # not in those that were frozen so far
+                training[f"momentum.{name}"] = self.sgd.state[parameter]["momentum_buffer"]
         meta = {
             "epoch": self.epoch,
             "settings": self.settings,
@@ -276,16 +336,17 @@ class _Run:
         self.method.load_state_dict(
             {k.removeprefix(prefix): v for k, v in state.training.items() if k.startswith(prefix)}
         )
-        for name, parameter in self._named_parameters():
-            buffer = state.training[f"momentum.{name}"].to(self.device)
-            # in the parameter's own memory format, or the sums would be rounded in another order
-            self.sgd.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+        for name, parameter in self._trained():
+            if (buffer := state.training.get(f"momentum.{name}")) is not None:
+                # in the parameter's own memory format, or the sums would be rounded in another order
+                self.sgd.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
         self.scaler.load_state_dict(state.meta["scaler"])
         self.epoch, self.history = state.meta["epoch"], list(state.meta["history"])
 
-    def _named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+        """Return the parameters that the optimiser changes, by name."""
         both = nn.ModuleDict({"encoder": self.encoder, "method": self.method})
-        return list(both.named_parameters())
+        return [(name, parameter) for name, parameter in both.named_parameters() if parameter.requires_grad]
 
 
 def _mix(seed: int, epoch: int) -> int:

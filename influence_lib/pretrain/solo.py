@@ -10,7 +10,15 @@ import importlib.util
 import sys
 from types import ModuleType
 
-__all__ = ["LARSWrapper", "simclr_loss_func"]
+__all__ = [
+    "DINOLoss",
+    "LARSWrapper",
+    "barlow_loss_func",
+    "byol_loss_func",
+    "moco_loss_func",
+    "simclr_loss_func",
+    "vicreg_loss_func",
+]
 
 
 def _import_bare(name: str) -> ModuleType:
@@ -27,4 +35,9 @@ def _import_bare(name: str) -> ModuleType:
 
 
 simclr_loss_func = _import_bare("solo.losses.simclr").simclr_loss_func
+byol_loss_func = _import_bare("solo.losses.byol").byol_loss_func
+barlow_loss_func = _import_bare("solo.losses.barlow").barlow_loss_func
+vicreg_loss_func = _import_bare("solo.losses.vicreg").vicreg_loss_func
+moco_loss_func = _import_bare("solo.losses.moco").moco_loss_func
+DINOLoss = _import_bare("solo.losses.dino").DINOLoss
 LARSWrapper = _import_bare("solo.utils.lars").LARSWrapper

@@ -18,6 +18,7 @@ def pretrained(
     images: ImageSet,
     place: str = "artifacts",
     name: str | None = None,
+    stop_at: int | None = None,
     progress: bool = True,
     **arguments: Any,
 ) -> Encoder:
@@ -34,6 +35,9 @@ def pretrained(
         Where a new encoder is stored.
     name : str, optional
         The label by which `load_checkpoint` finds it; by default method and image set, as in ``simclr-cifar10``.
+    stop_at : int, optional
+        That of `pretrain`: the encoder along its training. Asked for in ascending order, such encoders cost one
+        run together.
     progress : bool
         Whether to show a progress bar.
     **arguments
@@ -45,11 +49,12 @@ def pretrained(
         If a value is not allowed.
     """
     run = pretrain_settings(images, **arguments)
-    settings = {"kind": "encoder", "name": name or f"{run['method']}-{images.name}", **run}
-    training = store.repository() / "artifacts" / "training" / store.digest(settings)[:10]
+    stopped: dict[str, Any] = {} if stop_at in (None, run["epochs"]) else {"stop_at": stop_at}
+    settings = {"kind": "encoder", "name": name or f"{run['method']}-{images.name}", **run, **stopped}
+    training = store.repository() / "artifacts" / "training" / store.digest({"kind": "training", **run})[:10]
 
     def compute() -> dict[str, Any]:
-        encoder = pretrain(images, checkpoint=training, progress=progress, **arguments)
+        encoder = pretrain(images, checkpoint=training, progress=progress, **stopped, **arguments)
         weights = {
             key: value.to(torch.float16) if value.is_floating_point() else value
             for key, value in encoder.state_dict().items()
@@ -57,5 +62,6 @@ def pretrained(
         return {"encoder": weights, "history": encoder.history}
 
     result = store.get(settings, compute, place)
-    shutil.rmtree(training, ignore_errors=True)
+    if not stopped:
+        shutil.rmtree(training, ignore_errors=True)
     return encoder_from_state(result["encoder"], settings, result["history"])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from influence_lib.device import keep_freed_memory
 from influence_lib.pretrain.augment import Augmentation, AugmentationSettings
@@ -54,6 +54,8 @@ class TwoViews:
         The papers' by default.
     dtype : torch.dtype, optional
         Autocast of the passes; None is float32.
+    target : nn.Module, optional
+        A momentum encoder without state of its own, which sees the same views.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class TwoViews:
         size: int,
         augmentation: AugmentationSettings | None = None,
         dtype: torch.dtype | None = None,
+        target: nn.Module | None = None,
     ):
+        self.target = target
         self.device = next(encoder.parameters()).device
         self.dtype = dtype
         self.parameters = list(encoder.parameters())
@@ -73,8 +77,10 @@ class TwoViews:
         self.augmentations = [Augmentation(size, augmentation).to(self.device) for _ in range(N_VIEWS)]
         self.outputs: list[Tensor] = []
 
-    def forward(self, pixels: Tensor, mapping: RunViews = map) -> list[Tensor]:
-        """Return the features of two views, B×D each, as leaves that take a gradient.
+    def forward(self, pixels: Tensor, mapping: RunViews = map) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the features of two views and those of the target, float32, B×D each.
+
+        The features are leaves that take a gradient; without a target there are none of it.
 
         Parameters
         ----------
@@ -85,19 +91,23 @@ class TwoViews:
         """
         drawn = [augment.draw(pixels.shape) for augment in self.augmentations]
 
-        def encode(view: int) -> Tensor:
+        def encode(view: int) -> tuple[Tensor, Tensor | None]:
             x = self.augmentations[view](pixels, drawn[view]).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                return self.encoders[view](x)
+                target = None if self.target is None else self.target(x).float()
+                return self.encoders[view](x), target
 
-        self.outputs = list(mapping(encode, range(N_VIEWS)))
-        return [output.detach().requires_grad_() for output in self.outputs]
+        outputs, targets = zip(*mapping(encode, range(N_VIEWS)), strict=True)
+        self.outputs = list(outputs)
+        features = [output.detach().float().requires_grad_() for output in outputs]
+        return features, [target for target in targets if target is not None]
 
     def backward(self, features: Iterable[Tensor], mapping: RunViews = map) -> None:
         """Set the parameters' gradients from those that `features` received, and merge the batch statistics."""
 
         def gradients(output: Tensor, feature: Tensor) -> tuple[Tensor, ...]:
-            return torch.autograd.grad(output, self.parameters, feature.grad)
+            assert feature.grad is not None
+            return torch.autograd.grad(output, self.parameters, feature.grad.to(output.dtype))
 
         for view in mapping(gradients, self.outputs, features):
             for parameter, gradient in zip(self.parameters, view, strict=True):

@@ -7,6 +7,7 @@ from influence_lib.errors import InputError
 from influence_lib.pretrain import knn_accuracy, load_checkpoint, pretrain, pretrained
 from influence_lib.pretrain import loop as loop_module
 from influence_lib.pretrain.encoders import build_encoder
+from influence_lib.pretrain.methods import METHODS, Momentum
 from influence_lib.pretrain.views import TwoViews, view_threads
 from tests.images import noise_images, two_colours
 
@@ -42,9 +43,17 @@ def images():
     return noise_images(33)
 
 
-@pytest.mark.parametrize("method", ["simclr", "supervised"])
+SMALL = {**HEAD, "predictor_hidden": 16, "prototypes": 12, "queue_size": 16, "frozen_prototypes_epochs": 2}
+
+
+def small(method):
+    """Return those of a small head's hyper-parameters that a method has."""
+    return {name: value for name, value in SMALL.items() if name in METHODS[method].DEFAULTS}
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_seed_fixes_the_weights(images, method):
-    head = HEAD if method == "simclr" else {}
+    head = small(method)
     one = pretrain(images, method=method, seed=1, **TINY, **head)
     same = pretrain(images, method=method, seed=1, **TINY, **head)
     other = pretrain(images, method=method, seed=2, **TINY, **head)
@@ -53,11 +62,13 @@ def test_a_seed_fixes_the_weights(images, method):
     assert [h["epoch"] for h in one.history] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("epoch", "step"), [(1, 0), (2, 2)])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_resuming_ends_with_the_same_weights(images, tmp_path, monkeypatch, epoch, step, precision):
+@pytest.mark.parametrize(
+    ("method", "epoch", "step", "precision"),
+    [("simclr", 2, 2, "fp32"), ("simclr", 2, 2, "bf16"), *((method, 1, 0, "fp32") for method in METHODS)],
+)
+def test_resuming_ends_with_the_same_weights(images, tmp_path, monkeypatch, method, epoch, step, precision):
     monkeypatch.setattr(loop_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    options = {**TINY, **HEAD, "precision": precision}
+    options = {**TINY, **small(method), "method": method, "precision": precision}
     whole = pretrain(images, **options)
     with monkeypatch.context() as patch:
         killed_at(patch, epoch, step)
@@ -111,7 +122,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(images
     monkeypatch.setattr(
         loop_module._Run,
         "_step",
-        lambda self, *args: original(self, *args) * (float("nan") if self.epoch == 2 else 1),
+        lambda self, *args: tuple(x * (float("nan") if self.epoch == 2 else 1) for x in original(self, *args)),
     )
     with pytest.raises(FloatingPointError, match=r"loss became nan in epoch 3 of simclr"):
         pretrain(images, checkpoint=tmp_path, **TINY, **HEAD)
@@ -128,9 +139,10 @@ def test_two_views_give_the_gradient_of_two_plain_passes():
     drawn = [augment.draw(pixels.shape) for augment in views.augmentations]
     torch.manual_seed(1)
     with view_threads(torch.device("cpu")) as run:
-        features = views.forward(pixels, run)
+        features, targets = views.forward(pixels, run)
         (features[0] * features[1]).sum().backward()
         views.backward(features, run)
+    assert targets == []
     got = [p.grad.clone() for p in encoder.parameters()]
     statistics = dict(encoder.named_buffers())
 
@@ -144,6 +156,17 @@ def test_two_views_give_the_gradient_of_two_plain_passes():
     for a, b in zip(views.encoders[0].buffers(), views.encoders[1].buffers(), strict=True):
         assert torch.equal(a, b)
     assert not torch.equal(statistics["backbone.bn1.running_mean"], before["backbone.bn1.running_mean"])
+
+
+def test_the_target_sees_the_same_views():
+    torch.manual_seed(0)
+    encoder = build_encoder(2).train()
+    views = TwoViews(encoder, size=8, target=Momentum(encoder))
+    with view_threads(torch.device("cpu")) as run:
+        features, targets = views.forward(torch.rand(6, 3, 8, 8), run)
+    for feature, target in zip(features, targets, strict=True):
+        torch.testing.assert_close(feature.detach(), target)
+        assert not target.requires_grad
 
 
 def test_view_threads_leave_the_number_of_threads_as_it_was():
@@ -169,6 +192,7 @@ def test_the_callers_random_state_is_left_alone(images):
         ({"width": 1.5}, "width is 1.5"),
         ({"batch_size": 34}, "batch_size is 34, but it must be between 2 and the number of images, 33"),
         ({"lr": -1.0}, "lr is -1.0"),
+        ({"method": "byol", "base_tau": 1.5}, "base_tau is 1.5, but it must be at most 1"),
         ({"temprature": 0.1}, "hyper-parameter is 'temprature'"),
         ({"precision": "int8"}, "precision is 'int8'"),
         ({"device": "gpu"}, "device is 'gpu'"),

@@ -1,0 +1,128 @@
+"""Recipes: the encoders that ship with the book, and everything that it takes to make them again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from influence_lib import data, store
+from influence_lib.data import ImageSet
+from influence_lib.errors import reject
+from influence_lib.pretrain.encoders import Encoder
+from influence_lib.pretrain.evaluate import Accuracy, knn_accuracy, linear_accuracy
+from influence_lib.pretrain.scaling import scaled_hyper
+from influence_lib.pretrain.stored import pretrained
+
+__all__ = ["SHIPPED", "Recipe", "shipped"]
+
+HELD_OUT = {"fairface": "val"}  # the split for the accuracy, where it is not called test
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An encoder by what it is made from; hyper-parameters are those of `scaled_hyper`.
+
+    Parameters
+    ----------
+    method, dataset : str
+        What is optimised, and on which image set.
+    n : int, optional
+        Number of training images, balanced over the classes; all by default.
+    width, epochs, batch_size, seed : int
+        Those of `pretrain`. The images do not change with the seed.
+    stop_at : int, optional
+        The epoch after which the training stops, for an encoder along its training.
+    precision : str
+        Of the training.
+    size : int
+        Height and width that larger images are resized to, in pixels.
+    """
+
+    method: str
+    dataset: str
+    n: int | None = 5000
+    width: int = 16
+    epochs: int = 60
+    batch_size: int = 256
+    seed: int = 0
+    stop_at: int | None = None
+    precision: str = "bf16"
+    size: int = 32
+
+    @property
+    def name(self) -> str:
+        """The name by which `load_checkpoint` finds the encoder, as in ``simclr-cifar10-seed1``."""
+        seed = f"-seed{self.seed}" if self.seed else ""
+        return f"{self.method}-{self.dataset}{seed}" + (f"-epoch{self.stop_at}" if self.stop_at else "")
+
+    def images(self) -> ImageSet:
+        """Return the training images."""
+        return self._load(n=self.n)
+
+    def held_out(self) -> ImageSet:
+        """Return the images for the accuracy: all of the test split, or of fairface's val."""
+        return self._load(split=HELD_OUT.get(self.dataset, "test"))
+
+    def _load(self, **selection: Any) -> ImageSet:
+        return data.load(self.dataset, size=self.size if self.dataset in HELD_OUT else None, **selection)
+
+    def encoder(self, place: str = "artifacts", device: str = "auto", progress: bool = True) -> Encoder:
+        """Return the encoder, trained first if it is not among the stored results."""
+        images = self.images()
+        return pretrained(
+            images,
+            place=place,
+            name=self.name,
+            stop_at=self.stop_at,
+            progress=progress,
+            device=device,
+            method=self.method,
+            width=self.width,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            precision=self.precision,
+            **scaled_hyper(self.method, self.width, len(images), self.epochs, self.batch_size),
+        )
+
+    def accuracy(self, encoder: Encoder, place: str = "artifacts", device: str = "auto") -> dict[str, Accuracy]:
+        """Return an encoder's kNN and linear accuracy on this recipe's held-out images, computed once."""
+        train, test = self.images(), self.held_out()
+        name = encoder.settings.get("name", self.name)
+        settings = {"kind": "accuracy", "name": name, "encoder": encoder.settings, "test": test.describe()}
+
+        def compute() -> dict[str, Any]:
+            return {
+                "knn": knn_accuracy(encoder, train, test, device=device).describe(),
+                "linear": linear_accuracy(encoder, train, test, device=device).describe(),
+            }
+
+        return {name: Accuracy(**value) for name, value in store.get(settings, compute, place).items()}
+
+
+def _shipped() -> Iterable[Recipe]:
+    """Yield the recipes in the order in which they are trained: what most studies need comes first."""
+    cifar10 = partial(Recipe, dataset="cifar10")
+    yield from (cifar10("simclr", stop_at=epoch) for epoch in (6, 24, None))
+    yield from (cifar10(method) for method in ("byol", "barlow", "supervised", "vicreg", "dino", "moco"))
+    yield from (cifar10(method, seed=1) for method in ("simclr", "byol", "barlow"))
+    yield from (Recipe(method, "cifar100") for method in ("simclr", "byol", "barlow", "supervised"))
+    yield Recipe("byol", "fairface", n=7000)
+
+
+SHIPPED = tuple(_shipped())
+"""The encoders under ``results/``."""
+
+
+def shipped(name: str) -> Recipe:
+    """Return the recipe of an encoder that ships.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    by_name = {recipe.name: recipe for recipe in SHIPPED}
+    if name not in by_name:
+        reject("name", name, list(by_name))
+    return by_name[name]

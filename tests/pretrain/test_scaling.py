@@ -1,0 +1,43 @@
+import pytest
+
+from influence_lib.errors import InputError
+from influence_lib.pretrain import METHODS, scaled_hyper
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_papers_scale_has_the_papers_values(method):
+    assert scaled_hyper(method, 64, 50_000, 1000) == METHODS[method].DEFAULTS
+
+
+def test_heads_keep_their_width_relative_to_the_representation():
+    hyper = scaled_hyper("dino", 16, 50_000, 1000)
+    assert [hyper[name] for name in ("projector_hidden", "projector_out", "prototypes")] == [512, 64, 1024]
+
+
+def test_a_momentum_encoder_forgets_in_as_many_epochs():
+    paper, ours = METHODS["byol"].DEFAULTS["base_tau"], scaled_hyper("byol", 64, 5000, 80)["base_tau"]
+    assert paper ** (50_000 // 256) == pytest.approx(ours ** (5000 // 256))
+    assert scaled_hyper("byol", 16, 5000, 80)["final_tau"] == 1
+
+
+def test_mocos_queue_holds_the_same_part_of_the_images_in_whole_batches():
+    assert scaled_hyper("moco", 64, 5000, 80)["queue_size"] == 13 * 256  # 3,277 images
+    assert scaled_hyper("moco", 64, 300, 80, batch_size=200)["queue_size"] == 200
+
+
+def test_dino_warms_up_for_the_same_part_of_the_run():
+    hyper = scaled_hyper("dino", 64, 50_000, 80)
+    assert (hyper["warmup_teacher_epochs"], hyper["frozen_prototypes_epochs"]) == (4, 1)
+
+
+def test_what_trains_is_left_alone():
+    for method in METHODS:
+        hyper = scaled_hyper(method, 8, 1000, 20, 100)
+        assert all(hyper[name] == METHODS[method].DEFAULTS[name] for name in ("lr", "weight_decay"))
+
+
+def test_bad_input_is_named():
+    with pytest.raises(InputError, match="method is 'magic'"):
+        scaled_hyper("magic", 64, 5000, 80)
+    with pytest.raises(InputError, match="n_images is 100, but it must be at least the batch size, 256"):
+        scaled_hyper("byol", 64, 100, 80)
