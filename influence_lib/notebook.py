@@ -18,10 +18,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 
 from influence_lib.errors import InputError
 
-__all__ = ["Parameters", "sentences"]
+__all__ = ["Parameters", "listed", "sentences"]
 
 PREFIX = "Input should be "
 INJECTED = "# Parameters\n"  # the comment with which papermill opens the cell that it injects
+
+
+def listed(text: str) -> list[str]:
+    """Return the parts of a parameter that lists them between commas, without the blanks around them."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class Parameters(BaseModel):

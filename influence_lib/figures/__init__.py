@@ -3,6 +3,7 @@
 Alt text belongs to the cell that shows a figure (``mystnb: image: alt:``); the book does not build without it.
 """
 
+from influence_lib.figures.pretraining import augmented_views, collapse_monitors, loss_curves, loss_directions
 from influence_lib.figures.scores import (
     agreement_matrix,
     image_rows,
@@ -21,11 +22,15 @@ from influence_lib.figures.scoring import (
     matrix_distances,
     upweighting,
 )
+from influence_lib.figures.stability import correlation_table, log_score_violins, two_trainings
 from influence_lib.figures.theory import cosine_and_euclidean, group_remainder, leverage_plane, orders
 
 __all__ = [
     "agreement_and_reliability",
     "agreement_matrix",
+    "augmented_views",
+    "collapse_monitors",
+    "correlation_table",
     "cosine_and_euclidean",
     "cross_influence_matrices",
     "curvature_matrices",
@@ -36,10 +41,14 @@ __all__ = [
     "image_rows",
     "interval_dots",
     "leverage_plane",
+    "log_score_violins",
+    "loss_curves",
+    "loss_directions",
     "matrix_distances",
     "orders",
     "score_against",
     "score_distributions",
     "training_curve",
+    "two_trainings",
     "upweighting",
 ]

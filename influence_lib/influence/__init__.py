@@ -3,11 +3,12 @@
 from influence_lib.influence.agreement import (
     Agreement,
     corrected_agreement,
+    partial_agreement,
     percentile_difference,
     rank_agreement,
     top_overlap,
 )
-from influence_lib.influence.baselines import embedding_norm, knn_distance, random_score, raw_loss
+from influence_lib.influence.baselines import embedding_norm, knn_distance, random_score, raw_loss, statistic_scores
 from influence_lib.influence.cross import CrossInfluence, cross_influence
 from influence_lib.influence.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
 from influence_lib.influence.scores import Deviation, Scores
@@ -28,11 +29,13 @@ __all__ = [
     "cross_influence",
     "embedding_norm",
     "knn_distance",
+    "partial_agreement",
     "percentile_difference",
     "random_score",
     "rank_agreement",
     "raw_loss",
     "self_influence",
+    "statistic_scores",
     "stored_cross_influence",
     "stored_scores",
     "top_overlap",

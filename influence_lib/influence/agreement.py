@@ -1,6 +1,6 @@
 """How far two scores agree."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,14 @@ from scipy.stats import bootstrap, rankdata
 from influence_lib.errors import InputError
 from influence_lib.influence.scores import Scores
 
-__all__ = ["Agreement", "corrected_agreement", "percentile_difference", "rank_agreement", "top_overlap"]
+__all__ = [
+    "Agreement",
+    "corrected_agreement",
+    "partial_agreement",
+    "percentile_difference",
+    "rank_agreement",
+    "top_overlap",
+]
 
 RESAMPLES = 500
 HELD = 2**20  # resampled images that are held at once
@@ -46,6 +53,58 @@ def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     _check_same_images(a, b)
 
     return _bootstrapped(_spearman, (a.values.numpy(), b.values.numpy()), seed)
+
+
+def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int = 0) -> Agreement:
+    """Return the Spearman correlation of two scores that is left when others are known.
+
+    The ranks of both are regressed on the ranks of `given` (least squares with an intercept), and what the regressions
+    leave is correlated. 0 means that `a` and `b` agree no more than their relation to `given` explains, as far as that
+    is linear in the ranks.
+
+    Parameters
+    ----------
+    a, b : Scores
+        Scores of the same images, in the same order.
+    given : sequence of Scores
+        Of the same images; with none of them this is `rank_agreement`.
+    seed : int
+        Of the bootstrap over images.
+
+    Raises
+    ------
+    InputError
+        If the scores are of different images, or `given` determines the ranks of one of the two.
+    """
+    for other in (b, *given):
+        _check_same_images(a, other)
+    values = np.stack([score.values.numpy() for score in (a, b, *given)])
+
+    def statistic(images: np.ndarray, axis: int = -1) -> np.ndarray:
+        ranks = rankdata(values[:, images], axis=-1)
+        x, y, *known = ranks - ranks.mean(axis=-1, keepdims=True)
+        return _partial(x, y, np.stack(known, axis=-2)) if known else _spearman(x, y)
+
+    everything = np.arange(len(a))
+    if np.isnan(statistic(everything)):
+        raise InputError("the ranks of one of the scores follow from the given ones: nothing is left to correlate.")
+    return _bootstrapped(statistic, (everything,), seed)
+
+
+def _partial(x: np.ndarray, y: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the correlation of what centred x and y, …×N, have beyond the rows of `known`, …×K×N; else NaN."""
+    # an orthonormal basis of what is known, without the directions that are rounding errors
+    basis, strength, _ = np.linalg.svd(np.swapaxes(known, -1, -2), full_matrices=False)
+    basis = basis * (strength > 1e-9 * strength.max(axis=-1, keepdims=True))[..., None, :]
+
+    def rest(values: np.ndarray) -> np.ndarray:
+        return values - (basis @ (np.swapaxes(basis, -1, -2) @ values[..., None]))[..., 0]
+
+    rest_x, rest_y = rest(x), rest(y)
+    power_x, power_y = (rest_x**2).sum(axis=-1), (rest_y**2).sum(axis=-1)
+    nothing = np.minimum(power_x / (x**2).sum(axis=-1), power_y / (y**2).sum(axis=-1)) < 1e-9
+    product = np.where(nothing, np.nan, power_x * power_y)
+    return (rest_x * rest_y).sum(axis=-1) / np.sqrt(product)
 
 
 def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:

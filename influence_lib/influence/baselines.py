@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from influence_lib.data import ImageSet
+from influence_lib.data import ImageSet, image_statistics
 from influence_lib.device import resolve_device
 from influence_lib.errors import reject
 from influence_lib.influence.pairs import Pairs, build_loss
@@ -16,7 +16,7 @@ from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import Scores, checked, score_settings
 from influence_lib.pretrain import embed
 
-__all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss"]
+__all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss", "statistic_scores"]
 
 HELD = 2**24  # distances that are held at once: 64 MiB in float32
 
@@ -63,6 +63,25 @@ def random_score(images: ImageSet, draws: int = 1, seed: int = 0) -> Scores:
     rng = np.random.default_rng([seed, 1])
     by_draw = torch.from_numpy(rng.random((draws, len(images)), dtype=np.float32))
     return Scores(by_draw, images.ids, {"score": "random", "draws": draws, "seed": seed, "data": images.describe()})
+
+
+def statistic_scores(images: ImageSet, progress: bool = True) -> dict[str, Scores]:
+    """Return every statistic of `data.image_statistics` as a score, to be compared with others.
+
+    Returns
+    -------
+    dict of str to Scores
+        Statistic → its value of each image; one draw, as nothing is random.
+    """
+    table = image_statistics(images, progress)
+    return {
+        str(name): Scores(
+            torch.from_numpy(table[name].to_numpy(np.float32))[None],
+            images.ids,
+            {"score": name, "data": images.describe()},
+        )
+        for name in table
+    }
 
 
 def embedding_norm(

@@ -4,7 +4,14 @@ import torch
 from scipy.stats import spearmanr
 
 from influence_lib.errors import InputError
-from influence_lib.influence import Scores, corrected_agreement, percentile_difference, rank_agreement, top_overlap
+from influence_lib.influence import (
+    Scores,
+    corrected_agreement,
+    partial_agreement,
+    percentile_difference,
+    rank_agreement,
+    top_overlap,
+)
 
 
 def scores_of(values, ids=None) -> Scores:
@@ -127,3 +134,55 @@ def test_percentile_difference_is_of_each_draw():
     assert difference.settings["of"] == [{"score": "a"}, {"score": "b"}]
     with pytest.raises(InputError, match="2 and 1 draws"):
         percentile_difference(a, scores_of([1, 2, 3, 4]))
+
+
+def common_cause(n: int = 400, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    cause, a, b = rng.normal(size=(3, n))
+    return scores_of(cause + 0.5 * a), scores_of(cause + 0.5 * b), scores_of(cause)
+
+
+def test_what_a_common_cause_explains_is_taken_out():
+    a, b, cause = common_cause()
+    assert rank_agreement(a, b).low > 0.6
+    rest = partial_agreement(a, b, [cause])
+    assert rest.low < 0 < rest.high
+
+
+def test_a_partial_correlation_is_the_textbooks():
+    a, b, c = common_cause()
+    ab, ac, bc = (rank_agreement(*pair).value for pair in ((a, b), (a, c), (b, c)))
+    expected = (ab - ac * bc) / np.sqrt((1 - ac**2) * (1 - bc**2))
+    assert partial_agreement(a, b, [c]).value == pytest.approx(expected)
+    # knowing the same twice, or a constant, is knowing it once
+    constant = scores_of(np.ones(len(a)))
+    assert partial_agreement(a, b, [c, c, constant]).value == pytest.approx(expected)
+
+
+def test_several_known_scores_are_a_regression_on_all_of_them():
+    rng = np.random.default_rng(1)
+    known = rng.normal(size=(3, 200))
+    a, b = (scores_of(rng.normal(size=200) + known.T @ rng.normal(size=3)) for _ in range(2))
+    ranks = [spearman_ranks(s) for s in (a, b, *map(scores_of, known))]
+    design = np.stack(ranks[2:], axis=1)
+    x, y = (r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in ranks[:2])
+    expected = np.corrcoef(x, y)[0, 1]
+    assert partial_agreement(a, b, [scores_of(k) for k in known]).value == pytest.approx(expected)
+
+
+def spearman_ranks(score):
+    ranks = np.argsort(np.argsort(score.values.numpy())).astype(float)
+    return ranks - ranks.mean()
+
+
+def test_with_nothing_known_it_is_the_rank_agreement():
+    a, b, _ = common_cause()
+    assert partial_agreement(a, b, []) == rank_agreement(a, b)
+
+
+def test_a_score_that_follows_from_what_is_known_is_refused():
+    a, b, _ = common_cause()
+    with pytest.raises(InputError, match="nothing is left to correlate"):
+        partial_agreement(a, b, [scores_of(b.values.double().exp())])
+    with pytest.raises(InputError, match="different images"):
+        partial_agreement(a, b, [scores_of([1, 2])])
