@@ -13,19 +13,26 @@ from influence_lib.influence import Scores
 
 __all__ = ["correlation_table", "log_score_violins", "two_trainings"]
 
+COLUMNS = 3
+
 
 def two_trainings(pairs: Mapping[str, tuple[Scores, Scores]]) -> Figure:
     """Return the percentile of every image by an encoder against that by another, one panel a pair of encoders."""
-    columns = len(pairs)
+    columns = min(len(pairs), COLUMNS)
+    rows = -(-len(pairs) // columns)
+    size = WIDTH, rows * (WIDTH / columns + 0.3)
     figure, axes = plt.subplots(
-        1, columns, figsize=(WIDTH, WIDTH / columns + 0.3), sharey=True, squeeze=False, layout="constrained"
+        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
-    for axis, (name, pair) in zip(axes.flat, pairs.items(), strict=True):
+    for axis in axes.flat[len(pairs) :]:
+        axis.axis("off")
+    for axis, (name, pair) in zip(axes.flat, pairs.items(), strict=False):
         x, y = (100 * (rankdata(score.values.numpy()) - 0.5) / len(score) for score in pair)
         axis.scatter(x, y, s=4, alpha=0.4, color=COLOURS[0], linewidths=0)
-        axis.set(xlabel="percentile, first training", xlim=(0, 100), ylim=(0, 100), aspect="equal")
+        axis.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
         axis.set_title(name, fontsize=9)
-    axes.flat[0].set_ylabel("percentile, second training")
+    figure.supxlabel("percentile, first training", fontsize=9)
+    figure.supylabel("percentile, second training", fontsize=9)
     return figure
 
 

@@ -108,6 +108,7 @@ def _shipped() -> Iterable[Recipe]:
     yield from (cifar10(method, seed=1) for method in ("simclr", "byol", "barlow"))
     yield from (Recipe(method, "cifar100") for method in ("simclr", "byol", "barlow", "supervised"))
     yield Recipe("byol", "fairface", n=7000)
+    yield from (Recipe(method, "cifar100", seed=1) for method in ("simclr", "byol", "barlow"))
 
 
 SHIPPED = tuple(_shipped())

@@ -18,6 +18,13 @@ def test_two_trainings_are_compared_by_percentile():
     draws_without_warnings(figure)
 
 
+def test_many_pairs_of_trainings_take_rows_of_three():
+    pair = scores_of([3.0, 1.0]), scores_of([10.0, 20.0])
+    figure = figures.two_trainings({str(i): pair for i in range(4)})
+    assert [bool(axis.collections) for axis in figure.axes] == [True] * 4 + [False] * 2
+    draws_without_warnings(figure)
+
+
 def test_violins_mark_the_mean_of_the_logarithms():
     rng = np.random.default_rng(0)
     logs = {"a": rng.normal(size=50), "b": rng.normal(3, 1, size=50)}
