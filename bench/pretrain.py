@@ -324,8 +324,9 @@ def report(results: dict[str, Any]) -> str:
         "\n".join(head + rows_of({f"width {k}": v for k, v in results["widths"].items()})),
         f"## Ours by method, width {SHIPPED[0].width}, heads to match",
         "\n".join(methods),
-        "What a method costs over SimCLR: BYOL, DINO and MoCo send both views through the momentum encoder, forward"
-        " only, a third of a training step's work; the supervised control has no projector.",
+        "What a method costs over SimCLR: BYOL, DINO and MoCo send both views through the momentum encoder, too, but"
+        " only forward; BYOL has wider heads and a predictor; the projectors of Barlow Twins and VICReg have one more"
+        " layer, and their losses the correlations of all dimensions; the supervised control has no projector.",
         "## Augmentation: one view of each image, in one process",
         "\n".join(head + rows_of(results["augmentation"])),
     ]
