@@ -18,6 +18,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+from torch.fx.experimental import _config as fx_config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
@@ -97,12 +98,17 @@ def test_gradients_stay_on_the_encoders_device():
 
 
 @pytest.mark.parametrize("method", METHODS)
+@fx_config.patch(meta_nonzero_assume_all_nonzero=True)  # type: ignore[attr-defined]  # for solo-learn's masks
 def test_losses_stay_on_the_features_device(method):
-    head = on_meta(lambda: METHODS[method](16, 3, METHODS[method].DEFAULTS))
+    head = on_meta(lambda: METHODS[method](build_encoder(2), 3, 5, METHODS[method].DEFAULTS))
     features = [torch.empty(6, 16, device="meta", requires_grad=True) for _ in range(2)]
-    loss = head.loss(features, torch.zeros(6, dtype=torch.int64, device="meta"))
+    targets = [torch.empty(6, 16, device="meta") for _ in range(2)]
+    head.begin_epoch(0)
+    loss = head.loss(features, targets, torch.zeros(6, dtype=torch.int64, device="meta"))
     loss.backward()
+    head.after_backward(0)
     assert loss.device.type == features[0].grad.device.type == "meta"
+    assert {value.device.type for value in head.state_dict().values()} == {"meta"}
     assert two_view_loss(*features).device.type == "meta"
 
 
