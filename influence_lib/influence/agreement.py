@@ -81,7 +81,7 @@ def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int =
     values = np.stack([score.values.numpy() for score in (a, b, *given)])
 
     def statistic(images: np.ndarray, axis: int = -1) -> np.ndarray:
-        ranks = rankdata(values[:, images], axis=-1)
+        ranks = ranked(values[:, images])
         x, y, *known = ranks - ranks.mean(axis=-1, keepdims=True)
         return _partial(x, y, np.stack(known, axis=-2)) if known else _spearman(x, y)
 
@@ -183,7 +183,7 @@ def percentile_difference(a: Scores, b: Scores) -> Scores:
         If the scores are of different images or draws.
     """
     _check_same_draws(a, b)
-    ranks_a, ranks_b = (rankdata(scores.by_draw.numpy(), axis=1) for scores in (a, b))
+    ranks_a, ranks_b = (ranked(scores.by_draw.numpy()) for scores in (a, b))
     by_draw = torch.from_numpy(100 / len(a) * (ranks_a - ranks_b)).float()
     return Scores(by_draw, a.ids, {"score": "percentile difference", "of": [dict(a.settings), dict(b.settings)]})
 
@@ -202,9 +202,14 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
     return float(torch.isin(a.highest(k), b.highest(k)).float().mean())
 
 
+def ranked(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return ranks from 1 along an axis, ties shared, in float64 whatever the dtype of the values is."""
+    return rankdata(values.astype(np.float64), axis=axis)
+
+
 def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return the rank correlation along an axis."""
-    ranks = (rankdata(values, axis=axis) for values in (x, y))
+    ranks = (ranked(values, axis) for values in (x, y))
     x, y = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
     return (x * y).sum(axis=axis) / np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from influence_lib.device import cudnn_settings
 from influence_lib.errors import InputError, reject
 from influence_lib.influence.losses import two_view_loss
 
@@ -115,7 +116,9 @@ def layer_factors(
     factors : Factors
         Of all its calls, in the dtype of its weight; a layer that was not called is left out.
     """
-    with _recorded(layers, 2 * len(left)) as records, _frozen(encoder), _without_tf32(), torch.enable_grad():
+    # TF32, with which a GPU convolves by default, rounds as coarsely as a half precision
+    exact = cudnn_settings(allow_tf32=False)
+    with _recorded(layers, 2 * len(left)) as records, _frozen(encoder), exact, torch.enable_grad():
         # the images need a gradient so that one reaches every layer's output
         stacked = torch.stack([left, right], dim=1).flatten(0, 1).requires_grad_()
         with torch.autocast(stacked.device.type, autocast) if autocast else nullcontext():
@@ -237,12 +240,3 @@ def _frozen(encoder: nn.Module) -> Iterator[None]:
     finally:
         for p in wanted:
             p.requires_grad_(True)
-
-
-@contextmanager
-def _without_tf32() -> Iterator[None]:
-    """Keep a GPU's convolutions from rounding as coarsely as a half precision, and all else as it is set."""
-    cudnn = torch.backends.cudnn
-    kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "benchmark_limit", "deterministic")}
-    with cudnn.flags(**kept, allow_tf32=False):
-        yield

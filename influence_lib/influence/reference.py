@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm import TqdmWarning
 
+from influence_lib.device import cudnn_settings
 from influence_lib.errors import InputError
 from influence_lib.influence.gradients import Layers
 from influence_lib.influence.pairs import BATCH_SIZE, Pairs
@@ -101,7 +102,8 @@ def kronfluence_scores(
     pairs, task = PairDataset(source.pairs), TwoViewTask(source)
     # kronfluence wraps the layers of what it is given
     model = prepare_model(copy.deepcopy(source.encoder), task)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    exact = cudnn_settings(allow_tf32=False)  # as in our own passes
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), exact:
         # kronfluence makes a disabled GradScaler by its old name
         warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
         analyzer = Analyzer(

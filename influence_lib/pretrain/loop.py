@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from influence_lib.data import ImageSet
-from influence_lib.device import autocast_dtype, resolve_device
+from influence_lib.device import autocast_dtype, cudnn_settings, resolve_device
 from influence_lib.errors import InputError, reject
 from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import TrainingState, encoder_from_state, load_state, save_state
@@ -250,7 +250,7 @@ class _Run:
         self.views.train()
         self.method.train()
         self.method.begin_epoch(self.epoch)
-        with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        with torch.random.fork_rng(), cudnn_settings(deterministic=True, benchmark=False):
             torch.manual_seed(_mix(self.settings["seed"], self.epoch))
             order = torch.randperm(len(self.images)).to(self.device)
             for step in range(steps):

@@ -91,7 +91,7 @@ def explained_variance(scores: Scores, by: Sequence[Scores]) -> float:
     """
     if any(other.ids.tolist() != scores.ids.tolist() for other in by):
         raise InputError("the scores are of different images: score the same image set.")
-    ranks = rankdata(scores.values.numpy())
-    design = np.stack([np.ones(len(ranks)), *(rankdata(other.values.numpy()) for other in by)], axis=1)
+    ranks = rankdata(scores.values.double().numpy())
+    design = np.stack([np.ones(len(ranks)), *(rankdata(other.values.double().numpy()) for other in by)], axis=1)
     rest = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
     return float(1 - rest.var() / ranks.var())

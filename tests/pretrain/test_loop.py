@@ -129,6 +129,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(images
     assert json.loads((tmp_path / "epoch-0002" / "checkpoint.json").read_text())["epoch"] == 2
 
 
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_gpu_trains_with_cudnn_and_the_same_result_each_time(images, monkeypatch, tf32):
+    cudnn = torch.backends.cudnn
+    for name, value in {"enabled": True, "deterministic": False, "benchmark": True, "allow_tf32": tf32}.items():
+        monkeypatch.setattr(cudnn, name, value)
+    original, seen = loop_module._Run._step, set()
+
+    def looking(self, *args):
+        seen.add((cudnn.enabled, cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32))
+        return original(self, *args)
+
+    monkeypatch.setattr(loop_module._Run, "_step", looking)
+    pretrain(images, **TINY | {"epochs": 1}, **HEAD)
+    assert seen == {(True, True, False, tf32)}
+    assert (cudnn.enabled, cudnn.deterministic, cudnn.benchmark) == (True, False, True)
+
+
 def test_two_views_give_the_gradient_of_two_plain_passes():
     torch.manual_seed(0)
     encoder = build_encoder(2)
