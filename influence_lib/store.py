@@ -203,6 +203,7 @@ def _write_manifest(folder: Path, settings: Mapping[str, Any], seconds: float, r
         **git_state(root),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
     }

@@ -161,6 +161,18 @@ def change_settings(folder: Path) -> None:
     (folder / "settings.json").write_text(json.dumps({**SETTINGS, "draws": 9}))
 
 
+@pytest.mark.parametrize("gpu", ["NVIDIA H100", None])
+def test_the_manifest_says_what_a_result_was_computed_by(
+    gpu: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: gpu)
+    store.get(SETTINGS, lambda: {"a": 1}, root=tmp_path)
+    manifest = json.loads((store.path(SETTINGS, root=tmp_path) / "manifest.json").read_text())
+    assert (manifest["torch"], manifest["gpu"]) == (torch.__version__, gpu)
+    assert manifest["seconds"] >= 0
+
+
 def cut_manifest(folder: Path) -> None:
     (folder / "manifest.json").write_text((folder / "manifest.json").read_text()[:40])
 

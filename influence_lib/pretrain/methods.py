@@ -176,7 +176,16 @@ class SimCLR(Method):
         return simclr_loss_func(z1, z2, temperature=self.hyper["temperature"])
 
 
-class BarlowTwins(Method):
+class DimensionMethod(Method):
+    """A method whose loss looks at the dimensions of a wide projection, by a projector of three layers."""
+
+    def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
+        super().__init__(encoder, n_classes, epochs, hyper)
+        hidden = hyper["projector_hidden"]
+        self.projector = _mlp(encoder.features_dim, hidden, hidden, hyper["projector_out"], normalise=True)
+
+
+class BarlowTwins(DimensionMethod):
     """Barlow Twins: the cross-correlation of the two views' projections becomes the identity (Zbontar et al. 2021)."""
 
     TITLE: ClassVar[str] = "Barlow Twins"
@@ -189,18 +198,13 @@ class BarlowTwins(Method):
         "projector_out": 2048,
     }
 
-    def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
-        super().__init__(encoder, n_classes, epochs, hyper)
-        hidden = hyper["projector_hidden"]
-        self.projector = _mlp(encoder.features_dim, hidden, hidden, hyper["projector_out"], normalise=True)
-
     def loss(self, features: Sequence[Tensor], targets: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return the squared distance of the cross-correlation from the identity, off-diagonal terms weighted."""
         z1, z2 = (self.projector(f) for f in features)
         return barlow_loss_func(z1, z2, lamb=self.hyper["off_diagonal"], scale_loss=self.hyper["loss_scale"])
 
 
-class VICReg(Method):
+class VICReg(DimensionMethod):
     """VICReg: near views, a variance that is kept up, and covariances that are kept down (Bardes et al. 2022)."""
 
     TITLE: ClassVar[str] = "VICReg"
@@ -213,11 +217,6 @@ class VICReg(Method):
         "projector_hidden": 2048,
         "projector_out": 2048,
     }
-
-    def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
-        super().__init__(encoder, n_classes, epochs, hyper)
-        hidden = hyper["projector_hidden"]
-        self.projector = _mlp(encoder.features_dim, hidden, hidden, hyper["projector_out"], normalise=True)
 
     def loss(self, features: Sequence[Tensor], targets: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return the weighted sum of the invariance, variance and covariance terms."""
