@@ -18,6 +18,8 @@ def test_a_momentum_encoder_forgets_in_as_many_epochs():
     paper, ours = METHODS["byol"].DEFAULTS["base_tau"], scaled_hyper("byol", 64, 5000, 80)["base_tau"]
     assert paper ** (50_000 // 256) == pytest.approx(ours ** (5000 // 256))
     assert scaled_hyper("byol", 16, 5000, 80)["final_tau"] == 1
+    moco = scaled_hyper("moco", 64, 5000, 80)
+    assert (moco["base_tau"], moco["final_tau"]) == (0.99, 0.999)
 
 
 def test_mocos_queue_holds_the_same_part_of_the_images_in_whole_batches():
@@ -30,10 +32,13 @@ def test_dino_warms_up_for_the_same_part_of_the_run():
     assert (hyper["warmup_teacher_epochs"], hyper["frozen_prototypes_epochs"]) == (4, 1)
 
 
-def test_what_trains_is_left_alone():
-    for method in METHODS:
-        hyper = scaled_hyper(method, 8, 1000, 20, 100)
-        assert all(hyper[name] == METHODS[method].DEFAULTS[name] for name in ("lr", "weight_decay"))
+@pytest.mark.parametrize("method", METHODS)
+def test_rates_stay_but_for_those_of_methods_with_a_momentum_encoder(method):
+    hyper, paper = scaled_hyper(method, 8, 5000, 125), METHODS[method].DEFAULTS
+    steps = (5000 // 256) * 125 / (195 * 1000)
+    momentum = method in ("byol", "moco", "dino")
+    assert hyper["lr"] == pytest.approx(paper["lr"] * (steps**0.25 if momentum else 1))
+    assert hyper["weight_decay"] == paper["weight_decay"]
 
 
 def test_bad_input_is_named():
