@@ -87,6 +87,21 @@ def test_ekfac_equals_kronfluence(options_net, arguments):
     assert_equal_to_kronfluence(options_net, noise_images(9), **arguments)
 
 
+def test_kronfluence_runs_without_tf32_as_our_own_passes_do(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    seen = []
+
+    class Looking(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(x)
+
+    encoder = Looking(nn.Flatten(), nn.Linear(48, 3)).eval()
+    self_influence(encoder, noise_images(4, size=4), curvature="kronfluence", progress=False)
+    assert set(seen) == {False}
+    assert torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("fisher", ["empirical", "sampled"])
 def test_ekfac_of_a_resnet_equals_kronfluence(fisher):
     torch.manual_seed(0)
