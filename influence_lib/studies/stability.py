@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from influence_lib.errors import InputError
 from influence_lib.influence import Scores
+from influence_lib.influence.agreement import ranked
 
 __all__ = ["PAPER_LOG_SCORES", "PAPER_TABLE_4", "LogScores", "explained_variance", "log_scores"]
 
@@ -91,7 +91,7 @@ def explained_variance(scores: Scores, by: Sequence[Scores]) -> float:
     """
     if any(other.ids.tolist() != scores.ids.tolist() for other in by):
         raise InputError("the scores are of different images: score the same image set.")
-    ranks = rankdata(scores.values.double().numpy())
-    design = np.stack([np.ones(len(ranks)), *(rankdata(other.values.double().numpy()) for other in by)], axis=1)
+    ranks = ranked(scores.values.numpy())
+    design = np.stack([np.ones(len(ranks)), *(ranked(other.values.numpy()) for other in by)], axis=1)
     rest = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
     return float(1 - rest.var() / ranks.var())
