@@ -16,6 +16,7 @@ from influence_lib.pretrain.stored import pretrained
 __all__ = ["SHIPPED", "Recipe", "shipped"]
 
 HELD_OUT = {"fairface": "val"}  # the split for the accuracy, where it is not called test
+SMALL = {"fairface": 7000}  # training images of the small encoders, where they are not 5,000
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,13 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The name by which `load_checkpoint` finds the encoder, as in ``simclr-cifar10-seed1``."""
+        """The name by which `load_checkpoint` finds the encoder, as in ``simclr-cifar10-50k-seed1``.
+
+        Thousands of images are named where there are more than the small encoders have.
+        """
+        many = f"-{self.n / 1000:g}k" if self.n is not None and self.n > SMALL.get(self.dataset, 5000) else ""
         seed = f"-seed{self.seed}" if self.seed else ""
-        return f"{self.method}-{self.dataset}{seed}" + (f"-epoch{self.stop_at}" if self.stop_at else "")
+        return f"{self.method}-{self.dataset}{many}{seed}" + (f"-epoch{self.stop_at}" if self.stop_at else "")
 
     def images(self) -> ImageSet:
         """Return the training images."""
@@ -100,8 +105,8 @@ class Recipe:
         return {name: Accuracy(**value) for name, value in store.get(settings, compute, place).items()}
 
 
-def _shipped() -> Iterable[Recipe]:
-    """Yield the recipes in the order in which they are trained: what most studies need comes first."""
+def _small() -> Iterable[Recipe]:
+    """Yield the recipes of the small encoders: 5,000 images, about 1,100 steps."""
     cifar10 = partial(Recipe, dataset="cifar10")
     yield from (cifar10("simclr", stop_at=epoch) for epoch in (6, 24, None))
     yield from (cifar10(method) for method in ("byol", "barlow", "supervised", "vicreg", "dino", "moco"))
@@ -111,7 +116,26 @@ def _shipped() -> Iterable[Recipe]:
     yield from (Recipe(method, "cifar100", seed=1) for method in ("simclr", "byol", "barlow"))
 
 
-SHIPPED = tuple(_shipped())
+def _large() -> Iterable[Recipe]:
+    """Yield the recipes of the encoders that are to learn something, what decides most first.
+
+    About 3,900 steps each on CIFAR-10 and -100; three trainings of the methods that the papers compare.
+    """
+    cifar10 = partial(Recipe, dataset="cifar10", n=50_000, epochs=20)
+    cifar100 = partial(Recipe, dataset="cifar100", n=15_000, epochs=67)
+    fairface = partial(Recipe, dataset="fairface", n=10_500, epochs=90)
+    compared = ("simclr", "byol", "barlow")
+    yield from (cifar10(method) for method in (*compared, "supervised"))
+    yield from (cifar10(method, seed=seed) for seed in (1, 2) for method in compared)
+    yield from (cifar10(method, seed=1) for method in ("supervised",))
+    yield from (cifar10(method) for method in ("vicreg", "dino", "moco"))
+    yield from (cifar100(method) for method in (*compared, "supervised"))
+    yield from (cifar100(method, seed=seed) for seed in (1, 2) for method in compared)
+    yield from (fairface("byol", seed=seed) for seed in (0, 1, 2))
+    yield fairface("simclr")
+
+
+SHIPPED = (*_small(), *_large())
 """The encoders under ``results/``."""
 
 
