@@ -1,9 +1,14 @@
 """Errors that a user can act on."""
 
-from collections.abc import Collection
-from typing import NoReturn
+import math
+import operator
+from collections.abc import Collection, Sequence
+from numbers import Real
+from typing import NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast
 
-__all__ = ["InputError", "reject"]
+__all__ = ["InputError", "check_choice", "check_integer", "check_number", "check_strings", "reject"]
+
+Choice = TypeVar("Choice")
 
 
 class InputError(ValueError):
@@ -37,3 +42,113 @@ def reject(name: str, value: object, allowed: str | Collection[object]) -> NoRet
     if not isinstance(allowed, str):
         allowed = "one of " + ", ".join(repr(a) for a in allowed)
     raise InputError(f"{name} is {value!r}, but it must be {allowed}.")
+
+
+def check_integer(name: str, value: object, least: int = 1, most: int | None = None, allowed: str = "") -> int:
+    """Return a whole number as an int; NumPy's and torch's integers are integers, true and false are not.
+
+    Parameters
+    ----------
+    name : str
+        The parameter as the user wrote it.
+    value : object
+        What the user gave.
+    least, most : int
+        The range, both ends included; None is no upper end.
+    allowed : str, optional
+        A phrase that completes "it must be …" in place of the range.
+
+    Raises
+    ------
+    InputError
+        If it is none, or outside the range.
+
+    Examples
+    --------
+    >>> check_integer("draws", 2)
+    2
+    """
+    if not allowed:
+        below = f"a whole number, {least} or more" if least != 1 else "a whole number above 0"
+        allowed = below if most is None else f"a whole number from {least} to {most}"
+    try:
+        number = operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        reject(name, value, allowed)
+    if isinstance(value, bool) or number < least or (most is not None and number > most):
+        reject(name, value, allowed)
+    return number
+
+
+def check_number(
+    name: str, value: object, least: float = -math.inf, most: float = math.inf, above: float = -math.inf
+) -> float:
+    """Return a finite number as a float; true, false and text are none.
+
+    Parameters
+    ----------
+    name : str
+        The parameter as the user wrote it.
+    value : object
+        What the user gave.
+    least, most : float
+        The range, both ends included.
+    above : float
+        A lower end that is not included.
+
+    Raises
+    ------
+    InputError
+        If it is none, not finite, or outside the range.
+    """
+    limits = [
+        f"{word} {limit:g}"
+        for word, limit in (("at least", least), ("above", above), ("at most", most))
+        if math.isfinite(limit)
+    ]
+    allowed = "a number" + (" " + " and ".join(limits) if limits else "")
+    number_like = isinstance(value, Real) or (hasattr(value, "item") and getattr(value, "ndim", 1) == 0)
+    if isinstance(value, bool) or not number_like:
+        reject(name, value, allowed)
+    number = float(cast(SupportsFloat, value))
+    if not (math.isfinite(number) and least <= number <= most and number > above):
+        reject(name, value, allowed)
+    return number
+
+
+def check_choice(name: str, value: object, allowed: Collection[Choice]) -> Choice:
+    """Return a value that is one of those allowed.
+
+    Raises
+    ------
+    InputError
+        If it is none of them; values that cannot be compared, such as lists or arrays, are none.
+    """
+    for choice in allowed:
+        if type(value) is type(choice) and value == choice:
+            return choice
+    reject(name, value, allowed)
+
+
+def check_strings(name: str, value: object, allowed: str) -> list[str]:
+    """Return a list of strings that is not empty; a single string is none.
+
+    Parameters
+    ----------
+    name : str
+        The parameter as the user wrote it.
+    value : object
+        What the user gave.
+    allowed : str
+        A phrase that completes "it must be …".
+
+    Raises
+    ------
+    InputError
+        If it is no such list.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        reject(name, value, allowed)
+    if not all(isinstance(entry, str) for entry in value):
+        reject(name, value, allowed)
+    return list(value)
