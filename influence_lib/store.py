@@ -1,7 +1,9 @@
-"""Results on disk, found by the hash of their settings.
+"""Results on disk, found by the hash of what they depend on.
 
 A result is a folder ``<place>/<kind>/<name>-<hash>/`` that holds tensors (safetensors), tables (parquet) and
 plain values (JSON), the settings they were computed with, and a manifest with the checksum of every file.
+The settings hold everything that the values depend on: resolved options, fingerprints of weights and of pixels, and
+the `revision` of the rule that computes them.
 Small results live in ``results/`` (committed), large ones in ``artifacts/`` (ignored by git).
 
 A folder is written under a temporary name and renamed when it is complete, so that a killed run leaves
@@ -33,7 +35,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from influence_lib import __version__
-from influence_lib.errors import InputError, reject
+from influence_lib.errors import InputError, check_choice, reject
 
 __all__ = [
     "Entry",
@@ -46,10 +48,12 @@ __all__ = [
     "load",
     "path",
     "repository",
+    "revision",
 ]
 
 PLACES = ("results", "artifacts")
 PARTIAL = ".partial-"
+SHORT = 10  # hex digits of the hash that a folder is named by
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 ARRAY_DTYPES = {"bool", "float16", "float32", "float64"} | {
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -81,7 +85,7 @@ def canonical(settings: Mapping[str, Any]) -> str:
     ----------
     settings : mapping
         JSON values only; tuples count as lists. ``"kind"`` says what the result is and names its parent
-        folder; the optional ``"name"`` is a label for people, and part of the hash like every other setting.
+        folder; the optional ``"name"`` is a label for people, by which a result is neither identified nor found.
 
     Returns
     -------
@@ -103,8 +107,23 @@ def canonical(settings: Mapping[str, Any]) -> str:
 
 
 def digest(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (64 hex digits) of the canonical settings."""
-    return hashlib.sha256(canonical(settings).encode()).hexdigest()
+    """Return the SHA-256 (64 hex digits) of the canonical settings without the label."""
+    canonical(settings)  # a wrong label is refused, although it does not count
+    return hashlib.sha256(canonical({k: v for k, v in settings.items() if k != "name"}).encode()).hexdigest()
+
+
+def revision(number: int) -> dict[str, int]:
+    """Return the setting that tells results of an earlier rule from those of today's.
+
+    Whoever changes what the values of a kind of result mean, or how they come about, raises its number: what was stored
+    before is then no longer found. The first rule has no such setting.
+
+    Examples
+    --------
+    >>> revision(1), revision(2)
+    ({}, {'revision': 2})
+    """
+    return {} if number == 1 else {"revision": number}
 
 
 def repository(root: str | Path | None = None) -> Path:
@@ -123,17 +142,17 @@ def repository(root: str | Path | None = None) -> Path:
 
 
 def path(settings: Mapping[str, Any], place: str = "artifacts", root: str | Path | None = None) -> Path:
-    """Return the folder where the result of these settings is, or would be, kept in a place."""
-    if place not in PLACES:
-        reject("place", place, PLACES)
+    """Return the folder where a new result of these settings is kept in a place."""
+    check_choice("place", place, PLACES)
     label = settings.get("name", settings.get("kind"))
-    return repository(root) / place / str(settings.get("kind")) / f"{label}-{digest(settings)[:10]}"
+    return repository(root) / place / str(settings.get("kind")) / f"{label}-{digest(settings)[:SHORT]}"
 
 
 def find(settings: Mapping[str, Any], root: str | Path | None = None) -> Path | None:
-    """Return the folder that holds the result of these settings, ``results/`` first, or None."""
-    folders = (path(settings, place, root) for place in PLACES)
-    return next((folder for folder in folders if folder.is_dir()), None)
+    """Return the folder that holds the result of these settings under any label, ``results/`` first, or None."""
+    wanted, base = f"[!.]*-{digest(settings)[:SHORT]}", repository(root)
+    found = (sorted((base / place / str(settings["kind"])).glob(wanted)) for place in PLACES)
+    return next((folder for folders in found for folder in folders if folder.is_dir()), None)
 
 
 def git_state(root: str | Path | None = None) -> dict[str, Any]:
@@ -222,7 +241,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         expected, found = manifest["settings_sha256"], digest(settings)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, f"its settings or manifest cannot be read: {error}") from None
-    if found != expected or not folder.name.endswith(f"-{found[:10]}"):
+    if found != expected or not folder.name.endswith(f"-{found[:SHORT]}"):
         raise _damaged(folder, "settings.json is not what the result was computed with")
     return manifest, settings
 
@@ -258,17 +277,18 @@ def load(folder: str | Path) -> dict[str, Any]:
     return {Path(name).stem: _read(folder / name) for name in manifest["files"] if name != "settings.json"}
 
 
-def _lock(folder_name: str, root: Path) -> FileLock:
+def _lock(folder: Path, root: Path) -> FileLock:
+    """Return the lock of a result, whatever its label; `folder` is its own or the partial one."""
     locks = root / "artifacts" / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{folder_name}.lock")
+    return FileLock(locks / f"{folder.parent.name}-{folder.name[-SHORT:]}.lock")
 
 
 def _sweep(parent: Path, root: Path) -> None:
     """Remove what killed runs left: a partial folder whose lock nobody holds."""
     for partial in parent.glob(f"{PARTIAL}*"):
         try:
-            with _lock(partial.name.removeprefix(PARTIAL), root).acquire(timeout=0):
+            with _lock(partial, root).acquire(timeout=0):
                 shutil.rmtree(partial, ignore_errors=True)
         except Timeout:
             continue  # a living process is writing it
@@ -311,7 +331,7 @@ def get(
     if found is None:
         for each in PLACES:
             _sweep(base / each / folder.parent.name, base)
-        with _lock(folder.name, base):
+        with _lock(folder, base):
             found = find(settings, base)  # another process may have computed it while this one waited
             if found is None:
                 found = _compute(settings, compute, folder, base)

@@ -44,8 +44,21 @@ def test_hash_is_the_sha256_of_a_text_that_does_not_change_between_versions() ->
 
 
 def test_every_setting_counts() -> None:
-    others = [{**SETTINGS, "draws": 3}, {**SETTINGS, "name": "other"}, {**SETTINGS, "noise": [0.05, 0.3]}]
+    others = [{**SETTINGS, "draws": 3}, {**SETTINGS, "kind": "other"}, {**SETTINGS, "noise": [0.05, 0.3]}]
     assert len({store.digest(settings) for settings in [SETTINGS, *others]}) == 4
+
+
+def test_a_result_is_found_under_any_label(tmp_path: Path) -> None:
+    relabelled = {**SETTINGS, "name": "another"}
+    assert store.get(SETTINGS, lambda: {"x": 1}, root=tmp_path) == {"x": 1}
+    assert store.get(relabelled, lambda: {"x": 2}, "results", tmp_path) == {"x": 1}
+    assert [entry.name for entry in store.entries(tmp_path)] == ["tour"]
+
+
+def test_a_result_of_an_earlier_rule_is_not_found(tmp_path: Path) -> None:
+    store.get({**SETTINGS, **store.revision(1)}, lambda: {"x": 1}, root=tmp_path)
+    assert store.get(SETTINGS, lambda: {"x": 2}, root=tmp_path) == {"x": 1}
+    assert store.get({**SETTINGS, **store.revision(2)}, lambda: {"x": 2}, root=tmp_path) == {"x": 2}
 
 
 @pytest.mark.parametrize(
@@ -249,7 +262,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(how: str, tmp_path: Pa
 def test_a_partial_folder_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     partial = tmp_path / "artifacts" / "scores" / ".partial-other-0123456789"
     partial.mkdir(parents=True)
-    with store._lock("other-0123456789", tmp_path):
+    with store._lock(partial, tmp_path):
         store.get(SETTINGS, lambda: {"x": 1}, root=tmp_path)
         assert partial.is_dir()
 

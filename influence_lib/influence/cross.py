@@ -15,7 +15,7 @@ from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import GradientSource, LayerFactors, Totals, Unfinished, gradient_source
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import score_settings
-from influence_lib.influence.scoring import OWN, check_fit, fit_curvature
+from influence_lib.influence.scoring import OWN, check_fit, fit_curvature, resolved_fit
 
 __all__ = ["CrossInfluence", "cross_influence"]
 
@@ -98,9 +98,8 @@ def cross_influence(
     if curvature == "ekfac" and rank is not None:
         reject("rank", rank, "None with curvature = 'ekfac': the fast mode keeps squares, which have no signs")
     check_fit(curvature, fisher, damping, factor_pairs, rank, None)
-    settings = score_settings(images, perturbation, loss, views, draws, seed, curvature=curvature)
-    settings |= {"fisher": fisher, "damping": damping, "factor_pairs": factor_pairs, "rank": rank}
-    settings |= {"queries": queries.describe(), "layers": None if layers is None else list(layers)}
+    settings = score_settings(images, perturbation, loss, views, draws, seed, queries=queries.describe())
+    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, layers=layers)
     source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
     kept = Unfinished.of(unfinished, settings, source)
     problem = Fit(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from influence_lib.errors import reject
+from influence_lib.errors import check_choice, check_integer
 from influence_lib.influence.curvature import BlockCurvature, Fit, LayerCurvature, chunks, gradient_shape, rotate
 from influence_lib.influence.gradients import Factors, Layer
 from influence_lib.influence.pairs import PairBatch
@@ -149,10 +149,8 @@ def fit_logra(problem: Fit, rank: int, init: str, seed: int, damping: float | No
     InputError
         If `rank` or `init` is not allowed.
     """
-    if init not in INITIALISATIONS:
-        reject("init", init, INITIALISATIONS)
-    if not isinstance(rank, int) or not 1 <= rank <= LARGEST_RANK:
-        reject("rank", rank, f"an integer from 1 to {LARGEST_RANK}")
+    check_choice("init", init, INITIALISATIONS)
+    rank = check_integer("rank", rank, most=LARGEST_RANK)
     layers = problem.source.layers
     projections = principal_projections(problem, rank) if init == "pca" else random_projections(layers, rank, seed)
     fitted = {}

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import reject
+from influence_lib.errors import check_choice, check_integer, reject
 from influence_lib.influence.losses import LOSSES
 from influence_lib.influence.perturbations import VIEWS, Perturbation
 
@@ -137,20 +137,14 @@ def score_settings(
     InputError
         If a value is not allowed; the sentence names the parameter.
     """
-    if loss not in LOSSES:
-        reject("loss", loss, LOSSES)
-    if views not in VIEWS:
-        reject("views", views, VIEWS)
-    if not isinstance(draws, int) or draws < 1:
-        reject("draws", draws, "a positive integer")
-    if not isinstance(seed, int) or seed < 0:
-        reject("seed", seed, "zero or a positive integer")
+    if not len(images):
+        reject("the number of images", 0, "at least 1")
     return {
-        "loss": loss,
-        "views": views,
+        "loss": check_choice("loss", loss, LOSSES),
+        "views": check_choice("views", views, VIEWS),
         "perturbation": perturbation.describe(),
-        "draws": draws,
-        "seed": seed,
+        "draws": check_integer("draws", draws),
+        "seed": check_integer("seed", seed, least=0),
         "data": images.describe(),
         **more,
     }

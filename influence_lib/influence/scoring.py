@@ -6,15 +6,17 @@ the magnitude gᵀ(H + λI)⁻¹g ≥ 0, and "high influence" means a large magn
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import reject
+from influence_lib.device import PRECISIONS, autocast_dtype, resolve_device
+from influence_lib.errors import check_choice, check_integer, check_number, reject
 from influence_lib.influence.banded import RANKS, banded_forms, least_rank
 from influence_lib.influence.cost import preflight
-from influence_lib.influence.curvature import FITTED, Curvature, Fit, fit
+from influence_lib.influence.curvature import FITTED, MEAN_SHARE, Curvature, Fit, fit
 from influence_lib.influence.exact import fit_exact
 from influence_lib.influence.logra import RANK, fit_logra
 from influence_lib.influence.pairs import FISHERS, PairBatch
@@ -124,13 +126,11 @@ def self_influence(
     FloatingPointError
         If a score is not finite; the sentence names the layer and the images.
     """
-    if curvature not in CURVATURES:
-        reject("curvature", curvature, CURVATURES)
+    check_choice("curvature", curvature, CURVATURES)
     check_fit(curvature, fisher, damping, factor_pairs, rank, tolerance)
-    settings = score_settings(images, perturbation, loss, views, draws, seed, curvature=curvature)
-    chosen = {"fisher": fisher, "damping": damping, "factor_pairs": factor_pairs, "rank": rank, "tolerance": tolerance}
-    settings |= {} if curvature == "identity" else chosen
-    settings |= {"precision": precision} | ({} if layers is None else {"layers": list(layers)})
+    settings = score_settings(images, perturbation, loss, views, draws, seed)
+    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, tolerance, layers)
+    settings |= {"precision": resolved_precision(precision, device)}
     source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
     pairs, everything = source.pairs, source.pairs.spaced(None)
     if curvature == "kronfluence":
@@ -164,16 +164,52 @@ def check_fit(
     tolerance: float | None,
 ) -> None:
     """Reject values of the fit that are not allowed."""
-    if fisher not in FISHERS:
-        reject("fisher", fisher, FISHERS)
-    if damping is not None and not damping > 0:
-        reject("damping", damping, "positive, or None for 0.1 × the mean eigenvalue of each layer")
-    if factor_pairs is not None and (not isinstance(factor_pairs, int) or factor_pairs < 1):
-        reject("factor_pairs", factor_pairs, "a positive integer, or None for all pairs")
-    if rank is not None and (not isinstance(rank, int) or rank < 1 or curvature not in ("ekfac", *LOGRA)):
-        reject("rank", rank, f"a positive integer with curvature = 'ekfac' or LoGra, and None with {curvature!r}")
-    if tolerance is not None and (not tolerance > 0 or curvature != "ekfac" or rank is not None):
-        reject("tolerance", tolerance, "positive, with curvature = 'ekfac' and without a rank")
+    check_choice("fisher", fisher, FISHERS)
+    if damping is not None:
+        check_number("damping", damping, above=0)
+    if factor_pairs is not None:
+        check_integer("factor_pairs", factor_pairs, allowed="a whole number above 0, or None for all pairs")
+    if rank is not None:
+        check_integer("rank", rank)
+        if curvature not in ("ekfac", *LOGRA):
+            reject("rank", rank, f"None with curvature = {curvature!r}; 'ekfac' and LoGra have one")
+    if tolerance is not None:
+        check_number("tolerance", tolerance, above=0)
+        if curvature != "ekfac" or rank is not None:
+            reject("tolerance", tolerance, "None with another curvature than 'ekfac' or with a rank")
+
+
+FIT_OPTIONS = ("curvature", "fisher", "damping", "factor_pairs", "rank", "tolerance", "layers")
+
+
+def resolved_fit(
+    curvature: str,
+    fisher: str,
+    damping: float | None,
+    factor_pairs: int | None,
+    rank: int | None,
+    tolerance: float | None = None,
+    layers: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return the options of a fit that take effect, JSON-able, so that a default that changes makes other settings.
+
+    Left out are options that the curvature ignores, and those that stand for all pairs, ranks or layers.
+    """
+    chosen: dict[str, Any] = {"curvature": curvature}
+    if curvature != "identity":
+        share = {"share_of_mean": MEAN_SHARE}
+        chosen |= {"fisher": fisher, "damping": share if damping is None else float(damping)}
+        chosen |= {} if factor_pairs is None else {"factor_pairs": int(factor_pairs)}
+    if rank is not None or curvature in LOGRA:
+        chosen["rank"] = int(rank or RANK)
+    chosen |= {} if tolerance is None else {"tolerance": float(tolerance)}
+    return chosen | ({} if layers is None else {"layers": list(layers)})
+
+
+def resolved_precision(precision: str, device: str | torch.device) -> str:
+    """Return the precision that ``"auto"`` stands for on a device, and any other as it is."""
+    dtype = autocast_dtype(precision, resolve_device(device))
+    return next(name for name, known in PRECISIONS.items() if known is dtype)
 
 
 def fit_curvature(problem: Fit, curvature: str, damping: float | None, rank: int | None, seed: int) -> Curvature:

@@ -6,20 +6,27 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import numpy as np
+from torch import nn
+
 from influence_lib import store
 from influence_lib.data import ImageSet
 from influence_lib.influence.cross import CrossInfluence, cross_influence
 from influence_lib.influence.scores import Deviation, Scores
-from influence_lib.pretrain import Encoder
+from influence_lib.influence.scoring import FIT_OPTIONS, resolved_fit, resolved_precision
+from influence_lib.pretrain import fingerprint
 
 __all__ = ["stored_cross_influence", "stored_scores"]
 
-NOT_SETTINGS = ("encoder", "images", "device", "progress", "unfinished")  # described apart, or without effect
+NOT_SETTINGS = ("encoder", "device", "progress", "unfinished")  # described apart, or without effect
+STORED_AS = {"images": "data"}  # argument → setting, where the names differ
+REVISIONS = {"self_influence": 1, "cross_influence": 1, "raw_loss": 1, "embedding_norm": 1, "knn_distance": 1}
+"""Of the rule behind each result; see `store.revision`."""
 
 
 def stored_scores(
     score: Callable[..., Scores],
-    encoder: Encoder,
+    encoder: nn.Module,
     images: ImageSet,
     place: str = "artifacts",
     **arguments: Any,
@@ -32,10 +39,11 @@ def stored_scores(
     ----------
     score : callable
         `self_influence` or one of the baselines on an encoder.
-    encoder : Encoder
-        The encoder; its `settings` are part of what identifies the scores.
+    encoder : nn.Module
+        The encoder, identified by its weights (`pretrain.fingerprint`). The name in its `settings`, where it has one,
+        is a label.
     images : ImageSet
-        The images to score.
+        The images to score, identified by their pixels.
     place : {"artifacts", "results"}
         Where new scores are stored.
     **arguments
@@ -59,14 +67,14 @@ def stored_scores(
 
 
 def stored_cross_influence(
-    encoder: Encoder, queries: ImageSet, images: ImageSet, place: str = "artifacts", **arguments: Any
+    encoder: nn.Module, queries: ImageSet, images: ImageSet, place: str = "artifacts", **arguments: Any
 ) -> CrossInfluence:
     """Return the stored `cross_influence` of these settings, computing it first if there is none.
 
     Parameters
     ----------
-    encoder : Encoder
-        The encoder; its `settings` are part of what identifies the result.
+    encoder : nn.Module
+        As in `stored_scores`.
     queries, images : ImageSet
         Those of `cross_influence`.
     place : {"artifacts", "results"}
@@ -87,20 +95,34 @@ def stored_cross_influence(
 
 
 def _described(
-    kind: str, function: Callable[..., Any], encoder: Encoder, **arguments: Any
+    kind: str, function: Callable[..., Any], encoder: nn.Module, **arguments: Any
 ) -> tuple[Callable[[], Any], dict[str, Any]]:
     """Return a call of a function on an encoder and some images, and the settings that identify its result."""
     bound = inspect.signature(function).bind(encoder=encoder, **arguments)
     bound.apply_defaults()
-    # without the options that are not used, so that a new one leaves old results where they are
-    chosen = {k: v for k, v in bound.arguments.items() if k not in NOT_SETTINGS and v is not None}
+    chosen = {key: value for key, value in bound.arguments.items() if key not in NOT_SETTINGS}
+    if "curvature" in chosen:
+        options = {key: chosen.pop(key) for key in FIT_OPTIONS if key in chosen}
+        chosen |= resolved_fit(**options)
+    if "precision" in chosen:
+        chosen["precision"] = resolved_precision(chosen["precision"], bound.arguments["device"])
     if "unfinished" in bound.arguments:
         arguments["unfinished"] = store.repository() / "artifacts" / "unfinished"
+    name = getattr(encoder, "settings", {}).get("name", "encoder")
     settings = {
         "kind": kind,
-        "name": f"{function.__name__}-{encoder.settings.get('name', 'encoder')}",
-        "encoder": encoder.settings,
-        "data": arguments["images"].describe(),
-        **{key: value.describe() if hasattr(value, "describe") else value for key, value in chosen.items()},
+        "name": f"{function.__name__}-{name}",
+        "score": function.__name__,
+        "encoder": fingerprint(encoder),
+        # without the options that are not used, so that a new one leaves old results where they are
+        **{STORED_AS.get(key, key): _plain(value) for key, value in chosen.items() if value is not None},
+        **store.revision(REVISIONS.get(function.__name__, 1)),
     }
     return partial(function, encoder, **arguments), settings
+
+
+def _plain(value: Any) -> Any:
+    """Return an argument as the settings hold it; NumPy's numbers as Python's."""
+    if hasattr(value, "describe"):
+        return value.describe()
+    return value.item() if isinstance(value, np.generic) else value

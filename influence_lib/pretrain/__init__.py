@@ -5,12 +5,13 @@ from influence_lib.pretrain.checkpoints import load_checkpoint
 from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.evaluate import Accuracy, embed, knn_accuracy, linear_accuracy
+from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.interchange import export_solo_learn
 from influence_lib.pretrain.loop import pretrain
 from influence_lib.pretrain.methods import METHODS
 from influence_lib.pretrain.recipes import SHIPPED, Recipe, shipped
 from influence_lib.pretrain.scaling import scaled_hyper
-from influence_lib.pretrain.stored import pretrained
+from influence_lib.pretrain.stored import pretrained, untrained
 
 __all__ = [
     "METHODS",
@@ -23,6 +24,7 @@ __all__ = [
     "effective_rank",
     "embed",
     "export_solo_learn",
+    "fingerprint",
     "has_collapsed",
     "knn_accuracy",
     "linear_accuracy",
@@ -32,4 +34,5 @@ __all__ = [
     "scaled_hyper",
     "shipped",
     "spread",
+    "untrained",
 ]

@@ -21,7 +21,7 @@ from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.methods import METHODS, MomentumMethod
 from influence_lib.pretrain.patchconv import use_patch_convolutions
 from influence_lib.pretrain.solo import LARSWrapper
-from influence_lib.pretrain.views import RunViews, TwoViews, view_threads
+from influence_lib.pretrain.views import RunViews, TwoViews, memory_format, view_threads
 
 __all__ = ["pretrain", "pretrain_settings"]
 
@@ -208,8 +208,8 @@ class _Run:
                 use_patch_convolutions(encoder)
             hyper = settings["hyper"]
             method = METHODS[settings["method"]](encoder, len(images.class_names), settings["epochs"], hyper)
-        self.encoder = encoder.to(device).to(memory_format=torch.channels_last)
-        self.method = method.to(device).to(memory_format=torch.channels_last)
+        self.encoder = encoder.to(device).to(memory_format=memory_format(encoder))
+        self.method = method.to(device).to(memory_format=memory_format(encoder))
         self.peak_lr = hyper["lr"] * settings["batch_size"] / 256
         self.sgd = torch.optim.SGD(
             [parameter for _, parameter in self._trained()],

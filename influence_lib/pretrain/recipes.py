@@ -10,12 +10,14 @@ from influence_lib.data import ImageSet
 from influence_lib.errors import reject
 from influence_lib.pretrain.encoders import Encoder
 from influence_lib.pretrain.evaluate import Accuracy, knn_accuracy, linear_accuracy
+from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.scaling import scaled_hyper
 from influence_lib.pretrain.stored import pretrained
 
 __all__ = ["SHIPPED", "Recipe", "shipped"]
 
 HELD_OUT = {"fairface": "val"}  # the split for the accuracy, where it is not called test
+ACCURACY_REVISION = 1  # see `store.revision`
 SMALL = {"fairface": 7000}  # training images of the small encoders, where they are not 5,000
 
 
@@ -90,11 +92,23 @@ class Recipe:
             **scaled_hyper(self.method, self.width, len(images), self.epochs, self.batch_size),
         )
 
+    def reference(self) -> ImageSet:
+        """Return the labelled images that accuracies rest on: as many for all encoders of an image set."""
+        most = SMALL.get(self.dataset, 5000)
+        return self._load(n=most if self.n is None else min(self.n, most))
+
     def accuracy(self, encoder: Encoder, place: str = "artifacts", device: str = "auto") -> dict[str, Accuracy]:
         """Return an encoder's kNN and linear accuracy on this recipe's held-out images, computed once."""
-        train, test = self.images(), self.held_out()
+        train, test = self.reference(), self.held_out()
         name = encoder.settings.get("name", self.name)
-        settings = {"kind": "accuracy", "name": name, "encoder": encoder.settings, "test": test.describe()}
+        settings = {
+            "kind": "accuracy",
+            "name": f"{name}-{self.dataset}" if encoder.settings.get("method") == "untrained" else name,
+            "encoder": fingerprint(encoder),
+            "train": train.describe(),
+            "test": test.describe(),
+            **store.revision(ACCURACY_REVISION),
+        }
 
         def compute() -> dict[str, Any]:
             return {

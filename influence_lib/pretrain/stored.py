@@ -1,4 +1,4 @@
-"""Encoders among the stored results: trained once, then read."""
+"""Encoders among the stored results: made once, then read."""
 
 import shutil
 from typing import Any
@@ -7,11 +7,14 @@ import torch
 
 from influence_lib import store
 from influence_lib.data import ImageSet
+from influence_lib.errors import check_integer
 from influence_lib.pretrain.checkpoints import encoder_from_state
-from influence_lib.pretrain.encoders import Encoder
+from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.loop import pretrain, pretrain_settings
 
-__all__ = ["pretrained"]
+__all__ = ["pretrained", "untrained"]
+
+REVISION = 1  # of what training does with its settings; see `store.revision`
 
 
 def pretrained(
@@ -50,6 +53,7 @@ def pretrained(
     """
     run = pretrain_settings(images, **arguments)
     stopped: dict[str, Any] = {} if stop_at in (None, run["epochs"]) else {"stop_at": stop_at}
+    run |= store.revision(REVISION)
     settings = {"kind": "encoder", "name": name or f"{run['method']}-{images.name}", **run, **stopped}
     training = store.repository() / "artifacts" / "training" / store.digest({"kind": "training", **run})[:10]
 
@@ -64,4 +68,34 @@ def pretrained(
     result = store.get(settings, compute, place)
     if not stopped:
         shutil.rmtree(training, ignore_errors=True)
+    return encoder_from_state(result["encoder"], settings, result["history"])
+
+
+def untrained(width: int = 16, seed: int = 0, stem_padding: int = 1, place: str = "artifacts") -> Encoder:
+    """Return the stored encoder with random weights: the control of every claim about trained ones.
+
+    Stored, in float32, because the same seed gives slightly different random weights on processors with other vector
+    instructions, and results belong to weights.
+
+    Parameters
+    ----------
+    width, stem_padding : int
+        Those of `build_encoder`.
+    seed : int
+        Of the weights.
+    place : {"artifacts", "results"}
+        Where a new encoder is stored.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    """
+    seed = check_integer("seed", seed, least=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = build_encoder(width, stem_padding)
+    label = f"untrained-width{width}" + (f"-seed{seed}" if seed else "")
+    settings = {"kind": "encoder", "name": label, "method": "untrained", "seed": seed, **encoder.settings}
+    result = store.get(settings, lambda: {"encoder": dict(encoder.state_dict()), "history": []}, place)
     return encoder_from_state(result["encoder"], settings, result["history"])

@@ -18,9 +18,10 @@ from influence_lib.device import keep_freed_memory
 from influence_lib.pretrain.augment import Augmentation, AugmentationSettings
 from influence_lib.pretrain.encoders import Encoder
 
-__all__ = ["TwoViews", "view_threads"]
+__all__ = ["TwoViews", "memory_format", "view_threads"]
 
 N_VIEWS = 2
+MIN_CHANNELS = 8  # for channels-last
 RunViews = Callable[..., Iterable]
 
 
@@ -38,6 +39,16 @@ def view_threads(device: torch.device) -> Iterator[RunViews]:
             yield pool.map
     finally:
         torch.set_num_threads(threads)  # a worker's setting is also the default of threads to come
+
+
+def memory_format(encoder: Encoder) -> torch.memory_format:
+    """Return the order in memory in which an encoder trains: channels last, but for very narrow ones.
+
+    The weight gradient of a strided 1×1 convolution of fewer than 8 channels in channels-last order writes past the end
+    of its memory where the processor has AVX2 and no more (the CPU library of torch 2.14.1).
+    """
+    narrow = encoder.backbone.conv1.out_channels < MIN_CHANNELS
+    return torch.contiguous_format if narrow else torch.channels_last
 
 
 class TwoViews:
@@ -70,6 +81,7 @@ class TwoViews:
         self.device = next(encoder.parameters()).device
         self.dtype = dtype
         self.parameters = list(encoder.parameters())
+        self.memory_format = memory_format(encoder)
         # The replicas share the parameters; each has batch statistics of its own, which two passes at a time
         # would otherwise overwrite.
         shared = {id(p): p for p in self.parameters}
@@ -92,7 +104,7 @@ class TwoViews:
         drawn = [augment.draw(pixels.shape) for augment in self.augmentations]
 
         def encode(view: int) -> tuple[Tensor, Tensor | None]:
-            x = self.augmentations[view](pixels, drawn[view]).contiguous(memory_format=torch.channels_last)
+            x = self.augmentations[view](pixels, drawn[view]).contiguous(memory_format=self.memory_format)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
                 target = None if self.target is None else self.target(x).float()
                 return self.encoders[view](x), target

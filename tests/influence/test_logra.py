@@ -199,9 +199,9 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, init, monkeypatch)
 @pytest.mark.parametrize(
     ("rank", "init", "sentence"),
     [
-        (0, "random", "rank is 0, but it must be an integer from 1 to 64"),
-        (65, "pca", "rank is 65, but it must be an integer from 1 to 64"),
-        (2.0, "random", "rank is 2.0, but it must be an integer from 1 to 64"),
+        (0, "random", "rank is 0, but it must be a whole number from 1 to 64"),
+        (65, "pca", "rank is 65, but it must be a whole number from 1 to 64"),
+        (2.0, "random", "rank is 2.0, but it must be a whole number from 1 to 64"),
         (8, "svd", "init is 'svd', but it must be one of 'random', 'pca'"),
     ],
 )

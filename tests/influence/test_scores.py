@@ -13,10 +13,12 @@ from influence_lib.influence import (
     random_score,
     raw_loss,
     self_influence,
+    stored,
     stored_scores,
 )
 from influence_lib.influence.curvature import FITTED
 from influence_lib.influence.gradients import per_sample_gradients
+from influence_lib.influence.logra import RANK
 from influence_lib.influence.losses import COSINE, MSE, NTXent
 from influence_lib.influence.perturbations import view_pair
 from influence_lib.pretrain import build_encoder
@@ -258,3 +260,59 @@ def test_stored_scores_are_those_of_the_score(images, tmp_path, monkeypatch):
         stored = stored_scores(self_influence, encoder, images, draws=2, progress=False)
         assert torch.equal(stored.by_draw, expected.by_draw)
         assert torch.equal(stored.ids, images.ids)
+
+
+@pytest.fixture
+def asked(images, tmp_path, monkeypatch):
+    """Return a function that counts how often scores with these arguments had to be computed so far."""
+    monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
+
+    def ask(encoder, score=self_influence, of=images, **arguments):
+        stored_scores(score, encoder, of, progress=False, **arguments)
+        return len(list(tmp_path.glob("artifacts/scores/*")))
+
+    return ask
+
+
+def trained_alike(seed):
+    torch.manual_seed(seed)
+    encoder = build_encoder(2).eval()
+    encoder.settings |= {"name": "last.ckpt", "method": "simclr"}
+    return encoder
+
+
+def test_scores_belong_to_the_weights_and_not_to_the_label(asked):
+    first, second, again = trained_alike(0), trained_alike(1), trained_alike(0)
+    assert [asked(first), asked(second)] == [1, 2]
+    again.settings["name"] = "copy"
+    assert asked(again) == 2
+    first.projector = torch.nn.Linear(16, 4)
+    assert asked(first) == 3
+    with torch.no_grad():
+        second.backbone.bn1.running_mean += 1
+    assert asked(second) == 4
+    assert asked(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))) == 5
+
+
+def test_scores_belong_to_the_pixels(asked, images):
+    encoder, other = trained_alike(0), images.subset(range(len(images)))
+    assert asked(encoder, of=other) == 1
+    other.images[0, 0, 0, 0] ^= 1
+    del other.__dict__["fingerprint"]
+    assert asked(encoder, of=other) == 2
+
+
+def test_defaults_are_resolved_before_scores_are_looked_up(asked, monkeypatch):
+    encoder = trained_alike(0)
+    assert [asked(encoder), asked(encoder, precision="fp32", device="cpu", curvature="ekfac")] == [1, 1]
+    assert [asked(encoder, curvature="identity"), asked(encoder, curvature="identity", damping=1.0)] == [2, 2]
+    assert [asked(encoder, curvature="logra"), asked(encoder, curvature="logra", rank=np.int64(RANK))] == [3, 3]
+    monkeypatch.setattr("influence_lib.influence.scoring.MEAN_SHARE", 0.2)
+    assert [asked(encoder), asked(encoder, curvature="identity")] == [4, 4]
+
+
+def test_a_rule_that_changes_finds_no_scores_of_the_earlier_one(asked, monkeypatch):
+    encoder = trained_alike(0)
+    assert [asked(encoder), asked(encoder, raw_loss)] == [1, 2]
+    monkeypatch.setitem(stored.REVISIONS, "self_influence", 2)
+    assert [asked(encoder), asked(encoder, raw_loss)] == [3, 3]
