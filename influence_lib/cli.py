@@ -1,35 +1,46 @@
 """The command line: ``python -m influence_lib data | encoders | results | theory | book``.
 
-Each room registers its own commands with `add_commands(subparsers)`; this module only puts them together
-and turns an `InputError` into one sentence and exit status 2.
+Each command has a module whose `add_arguments(parser)` declares its arguments and what runs it. Only the module of
+the command that is asked for is imported, since most of them import torch. An `InputError` is printed as one
+sentence, with exit status 2.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
+from influence_lib import __version__
 from influence_lib.errors import InputError
 
 __all__ = ["main"]
 
+COMMANDS = {
+    "data": ("influence_lib.data.commands", "list and download image sets"),
+    "encoders": ("influence_lib.pretrain.commands", "list the encoders that ship, or train them again"),
+    "results": ("influence_lib.results", "list the results on disk, or show one with its settings"),
+    "theory": ("influence_lib.theory.commands", "check every statement of the paper and print the verdicts"),
+    "book": ("influence_lib.book.commands", "execute the notebooks that changed, render and check the book"),
+}
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with the commands of every room."""
-    from influence_lib import book, store, theory
-    from influence_lib.data import commands as data_commands
-    from influence_lib.pretrain import commands as pretrain_commands
 
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """Return the parser of every command, with the arguments of the one that was chosen."""
     parser = argparse.ArgumentParser(prog="python -m influence_lib", description="Influence-SSL companion")
+    parser.add_argument("--version", action="version", version=f"influence-ssl-companion {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True)
-    for room in (data_commands, pretrain_commands, store, theory, book):
-        room.add_commands(subparsers)
+    for name, (module, summary) in COMMANDS.items():
+        command = subparsers.add_parser(name, help=summary, description=summary)
+        if name == chosen:
+            import_module(module).add_arguments(command)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 wrong input."""
-    arguments = build_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        arguments = build_parser(argv[0] if argv else None).parse_args(argv)
         return arguments.run(arguments) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

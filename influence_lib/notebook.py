@@ -14,9 +14,11 @@ import ast
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
-
 from influence_lib.errors import InputError
+from influence_lib.optional import needed
+
+with needed("A notebook", "run `pip install pydantic`"):
+    from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 __all__ = ["Parameters", "listed", "sentences"]
 

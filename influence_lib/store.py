@@ -10,7 +10,6 @@ A folder is written under a temporary name and renamed when it is complete, so t
 nothing half-written, and a lock for each result makes several processes that ask for it compute it once.
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -18,7 +17,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -396,33 +394,3 @@ def entries(root: str | Path | None = None) -> list[Entry]:
             )
         )
     return listed
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    """Print the table (or the JSON) of ``python -m influence_lib results``."""
-    listed = entries(arguments.root)
-    if arguments.kind is not None:
-        kinds = sorted({entry.kind for entry in listed})
-        if arguments.kind not in kinds:
-            reject("--kind", arguments.kind, kinds if kinds else "left out: there are no results yet")
-        listed = [entry for entry in listed if entry.kind == arguments.kind]
-    if arguments.json:
-        text = json.dumps([vars(entry) for entry in listed], indent=1)
-    elif not listed:
-        text = f"No results in {repository(arguments.root)} yet."
-    else:
-        table = pd.DataFrame([vars(entry) for entry in listed])
-        table["bytes"] = [f"{size / 1024:,.1f} kB" for size in table["bytes"]]
-        table["settings"] = [json.dumps(s, separators=(",", ":")).replace('"', "") for s in table["settings"]]
-        text = table.rename(columns={"bytes": "size"}).to_string(index=False, justify="left", max_colwidth=None)
-    sys.stdout.write(text + "\n")
-    return 0
-
-
-def add_commands(subparsers: Any) -> None:
-    """Register ``results`` with the command line."""
-    parser = subparsers.add_parser("results", help="list the results on disk with their settings")
-    parser.add_argument("--kind", help="only results of this kind, such as encoder or scores")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
-    parser.add_argument("--root", type=Path, help="folder that holds results/ and artifacts/ (default: this checkout)")
-    parser.set_defaults(run=_list)

@@ -1,6 +1,5 @@
 """The store: found by settings, exact, atomic, verified, computed once."""
 
-import argparse
 import json
 import signal
 import subprocess
@@ -272,33 +271,6 @@ def test_two_processes_compute_once(tmp_path: Path) -> None:
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert outputs == ["{'a': 1, 'b': 2}\n"] * 2
     assert (tmp_path / "log").read_text() == "computed\n"
-
-
-def run_results(root: Path, *arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    store.add_commands(parser.add_subparsers())
-    parsed = parser.parse_args(["results", "--root", str(root), *arguments])
-    return parsed.run(parsed)
-
-
-def test_results_are_listed_with_their_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_results(tmp_path) == 0
-    assert "No results" in capsys.readouterr().out
-    store.get(SETTINGS, lambda: {"x": 1}, place="results", root=tmp_path)
-    store.get({"kind": "encoder", "width": 16}, lambda: {"x": 1}, root=tmp_path)
-    run_results(tmp_path)
-    table = capsys.readouterr().out
-    assert "results/scores/tour-" in table
-    assert "{draws:2,noise:[0.05,0.2]}" in table
-    assert "artifacts/encoder/encoder-" in table
-    run_results(tmp_path, "--kind", "encoder", "--json")
-    (entry,) = json.loads(capsys.readouterr().out)
-    assert entry["settings"] == {"width": 16}
-    assert entry["bytes"] == sum(
-        f.stat().st_size for f in (tmp_path / entry["folder"]).iterdir() if f.name != "manifest.json"
-    )
-    with pytest.raises(InputError, match="--kind is 'score', but it must be one of 'encoder', 'scores'"):
-        run_results(tmp_path, "--kind", "score")
 
 
 def test_the_repository_is_the_checkout_of_the_library() -> None:

@@ -5,7 +5,10 @@ which executed notebooks may be rendered, `ledger` writes the ledger's page, `re
 `pages` checks what it made: alt text, and no request that leaves the machine.
 """
 
-from influence_lib.book.commands import add_commands, build
-from influence_lib.book.layout import Book, BookError
+from influence_lib.optional import needed
 
-__all__ = ["Book", "BookError", "add_commands", "build"]
+with needed("The book", "run `pip install '.[book]'` in a clone of the repository"):
+    from influence_lib.book.commands import add_arguments, build
+    from influence_lib.book.layout import Book, BookError
+
+__all__ = ["Book", "BookError", "add_arguments", "build"]

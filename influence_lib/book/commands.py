@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from influence_lib.book import ledger
 from influence_lib.book.chapters import SMOKE, chapters
@@ -15,7 +14,7 @@ from influence_lib.book.render import render
 from influence_lib.errors import reject
 from influence_lib.store import repository
 
-__all__ = ["add_commands", "build"]
+__all__ = ["add_arguments", "build"]
 
 
 def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool = False) -> None:
@@ -69,9 +68,8 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_commands(subparsers: Any) -> None:
-    """Register ``book`` with the command line."""
-    parser = subparsers.add_parser("book", help="execute the notebooks that changed, render and check the book")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``book``."""
     parser.add_argument("--profile", default=SMOKE, help="parameters to run with: smoke, or a folder in profiles/")
     parser.add_argument("--only", metavar="CHAPTER", help="execute this chapter alone, such as 01_tour")
     parser.add_argument("--force", action="store_true", help="execute chapters that are up to date, too")

@@ -7,13 +7,12 @@ from influence_lib.data.catalogue import PUBLISHED
 from influence_lib.data.hub import download
 from influence_lib.data.loading import available, data_root
 
-__all__ = ["add_commands"]
+__all__ = ["add_arguments"]
 
 
-def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register ``data list`` and ``data get NAME``."""
-    data = subparsers.add_parser("data", help="list and download image sets")
-    commands = data.add_subparsers(dest="data_command", required=True)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``data list`` and ``data get NAME``."""
+    commands = parser.add_subparsers(dest="data_command", required=True)
     listing = commands.add_parser("list", help="say which image sets are present and where")
     listing.set_defaults(run=_list)
     getting = commands.add_parser("get", help="download an image set from the Hugging Face hub")

@@ -20,8 +20,9 @@ from influence_lib.errors import InputError
 from influence_lib.influence.gradients import Layers
 from influence_lib.influence.pairs import BATCH_SIZE, Pairs
 from influence_lib.influence.passes import GradientSource
+from influence_lib.optional import needed
 
-with warnings.catch_warnings():
+with needed("curvature = 'kronfluence'", "run `pip install kronfluence==1.0.1`"), warnings.catch_warnings():
     # kronfluence's dependency asks for widgets, which a page without network could not show
     warnings.simplefilter("ignore", TqdmWarning)
     from kronfluence import Analyzer, FactorArguments, ScoreArguments, Task, prepare_model

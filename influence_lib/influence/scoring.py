@@ -27,7 +27,6 @@ from influence_lib.influence.passes import (
     gradient_source,
 )
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
-from influence_lib.influence.reference import kronfluence_scores
 from influence_lib.influence.scores import Scores, checked, score_settings
 
 __all__ = ["CURVATURES", "check_fit", "fit_curvature", "quadratic_forms", "self_influence"]
@@ -136,6 +135,8 @@ def self_influence(
     if curvature == "kronfluence":
         if source.autocast is not None:
             reject("precision", precision, "'fp32' with curvature = 'kronfluence', which has no other")
+        from influence_lib.influence.reference import kronfluence_scores  # seconds, and kronfluence may be missing
+
         flat = kronfluence_scores(source, pairs.spaced(factor_pairs), fisher, damping, progress)
         return checked(flat.view(draws, -1), images, settings)
     kept = Unfinished.of(unfinished, settings, source)

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 
 import torch
-from kornia import augmentation as K
-from kornia.constants import Resample
 from torch import Tensor, nn
+
+from influence_lib.optional import needed
 
 __all__ = ["Augmentation", "AugmentationSettings"]
 
@@ -65,6 +65,10 @@ class Augmentation(nn.Module):
 
     def __init__(self, size: int, settings: AugmentationSettings | None = None):
         super().__init__()
+        with needed("Training", "run `pip install kornia`"):  # seconds of import that only training needs
+            from kornia import augmentation as K
+            from kornia.constants import Resample
+
         s = settings or AugmentationSettings()
         # wide enough for three standard deviations of the strongest blur
         kernel = 2 * round(3 * s.blur_sigma[1]) + 1

@@ -6,12 +6,11 @@ import sys
 from influence_lib import store
 from influence_lib.pretrain.recipes import SHIPPED, Recipe, shipped
 
-__all__ = ["add_commands"]
+__all__ = ["add_arguments"]
 
 
-def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register ``encoders`` and ``encoders --train``."""
-    parser = subparsers.add_parser("encoders", help="list the encoders that ship, or train them again")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``encoders`` and ``encoders --train``."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
     parser.add_argument(
         "--train", action="store_true", help="train what is missing and measure its accuracy; needs the image sets"

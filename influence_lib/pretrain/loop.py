@@ -18,14 +18,13 @@ from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import TrainingState, encoder_from_state, load_state, save_state
 from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
+from influence_lib.pretrain.lars import LARS
 from influence_lib.pretrain.methods import METHODS, MomentumMethod
 from influence_lib.pretrain.patchconv import use_patch_convolutions
-from influence_lib.pretrain.solo import LARSWrapper
 from influence_lib.pretrain.views import RunViews, TwoViews, memory_format, view_threads
 
 __all__ = ["pretrain", "pretrain_settings"]
 
-LARS_ETA = 0.02
 MOMENTUM = 0.9
 WARMUP_EPOCHS = 10
 WARMUP_START_LR = 0.003
@@ -211,14 +210,12 @@ class _Run:
         self.encoder = encoder.to(device).to(memory_format=memory_format(encoder))
         self.method = method.to(device).to(memory_format=memory_format(encoder))
         self.peak_lr = hyper["lr"] * settings["batch_size"] / 256
-        self.sgd = torch.optim.SGD(
+        optimizer = LARS if method.LARS else torch.optim.SGD
+        self.sgd = optimizer(
             [parameter for _, parameter in self._trained()],
             lr=self.peak_lr,
             momentum=MOMENTUM,
             weight_decay=hyper["weight_decay"],
-        )
-        self.optimizer = (
-            LARSWrapper(self.sgd, eta=LARS_ETA, clip=True, exclude_bias_n_norm=True) if method.LARS else self.sgd
         )
         dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16, "fp32": None}[settings["precision"]]
         target = self.method.momentum_encoder if isinstance(self.method, MomentumMethod) else None
@@ -292,9 +289,9 @@ class _Run:
         self.scaler.scale(loss).backward()
         self.views.backward(features, mapping)
         self.method.after_backward(self.epoch)
-        self.scaler.unscale_(self.optimizer)  # LARS compares gradients with weights
+        self.scaler.unscale_(self.sgd)  # LARS compares gradients with weights
         self.sgd.param_groups[0]["lr"] = self._lr(done)
-        self.scaler.step(self.optimizer)
+        self.scaler.step(self.sgd)
         self.scaler.update()
         self.method.follow(self.encoder, done / self.settings["epochs"])
         return loss.detach(), features[0].detach()

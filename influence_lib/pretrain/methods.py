@@ -17,15 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from influence_lib.pretrain import solo
 from influence_lib.pretrain.encoders import Encoder
-from influence_lib.pretrain.solo import (
-    DINOLoss,
-    barlow_loss_func,
-    byol_loss_func,
-    moco_loss_func,
-    simclr_loss_func,
-    vicreg_loss_func,
-)
 
 __all__ = ["BYOL", "DINO", "METHODS", "BarlowTwins", "Method", "MoCo", "Momentum", "SimCLR", "Supervised", "VICReg"]
 
@@ -79,10 +72,13 @@ class Method(nn.Module):
     TITLE: ClassVar[str]
     DEFAULTS: ClassVar[dict[str, float]]
     LARS: ClassVar[bool] = True
+    SOLO: ClassVar[str | None] = None  # the loss of solo-learn's that is used
 
     def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
         super().__init__()
         self.hyper = dict(hyper)
+        if self.SOLO is not None:  # here and not at the first batch: it may not be installed
+            self.solo_loss = getattr(solo, self.SOLO)
 
     def begin_epoch(self, epoch: int) -> None:
         """Prepare for an epoch, counted from 0."""
@@ -158,6 +154,7 @@ class SimCLR(Method):
     """SimCLR: the two views of an image attract, all other images of the batch repel (Chen et al. 2020)."""
 
     TITLE: ClassVar[str] = "SimCLR"
+    SOLO: ClassVar[str | None] = "simclr_loss_func"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.4,
         "weight_decay": 1e-5,
@@ -173,7 +170,7 @@ class SimCLR(Method):
     def loss(self, features: Sequence[Tensor], targets: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return the NT-Xent loss."""
         z1, z2 = (self.projector(f) for f in features)
-        return simclr_loss_func(z1, z2, temperature=self.hyper["temperature"])
+        return self.solo_loss(z1, z2, temperature=self.hyper["temperature"])
 
 
 class DimensionMethod(Method):
@@ -189,6 +186,7 @@ class BarlowTwins(DimensionMethod):
     """Barlow Twins: the cross-correlation of the two views' projections becomes the identity (Zbontar et al. 2021)."""
 
     TITLE: ClassVar[str] = "Barlow Twins"
+    SOLO: ClassVar[str | None] = "barlow_loss_func"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.3,
         "weight_decay": 1e-4,
@@ -201,13 +199,14 @@ class BarlowTwins(DimensionMethod):
     def loss(self, features: Sequence[Tensor], targets: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return the squared distance of the cross-correlation from the identity, off-diagonal terms weighted."""
         z1, z2 = (self.projector(f) for f in features)
-        return barlow_loss_func(z1, z2, lamb=self.hyper["off_diagonal"], scale_loss=self.hyper["loss_scale"])
+        return self.solo_loss(z1, z2, lamb=self.hyper["off_diagonal"], scale_loss=self.hyper["loss_scale"])
 
 
 class VICReg(DimensionMethod):
     """VICReg: near views, a variance that is kept up, and covariances that are kept down (Bardes et al. 2022)."""
 
     TITLE: ClassVar[str] = "VICReg"
+    SOLO: ClassVar[str | None] = "vicreg_loss_func"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.3,
         "weight_decay": 1e-4,
@@ -222,13 +221,14 @@ class VICReg(DimensionMethod):
         """Return the weighted sum of the invariance, variance and covariance terms."""
         z1, z2 = (self.projector(f) for f in features)
         weights = (self.hyper[name] for name in ("invariance", "variance", "covariance"))
-        return vicreg_loss_func(z1, z2, *weights)
+        return self.solo_loss(z1, z2, *weights)
 
 
 class BYOL(MomentumMethod):
     """BYOL: a predictor finds the momentum projection of the other view; nothing repels (Grill et al. 2020)."""
 
     TITLE: ClassVar[str] = "BYOL"
+    SOLO: ClassVar[str | None] = "byol_loss_func"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 1.0,
         "weight_decay": 1e-5,
@@ -250,7 +250,7 @@ class BYOL(MomentumMethod):
         """Return the sum over both directions of 2 − 2 cos(prediction, other view's momentum projection)."""
         p1, p2 = (self.predictor(self.projector(f)) for f in features)
         z1, z2 = (self.momentum_projector(t) for t in targets)
-        return byol_loss_func(p2, z1) + byol_loss_func(p1, z2)
+        return self.solo_loss(p2, z1) + self.solo_loss(p1, z2)
 
 
 class MoCo(MomentumMethod):
@@ -260,6 +260,7 @@ class MoCo(MomentumMethod):
     """
 
     TITLE: ClassVar[str] = "MoCo v2+"
+    SOLO: ClassVar[str | None] = "moco_loss_func"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.3,
         "weight_decay": 1e-4,
@@ -288,8 +289,8 @@ class MoCo(MomentumMethod):
         k1, k2 = keys = [F.normalize(self.momentum_projector(t), dim=1) for t in targets]
         of_first, of_second = self.queues.clone()  # the gradient needs them as they were
         loss = (
-            moco_loss_func(q1, k2, of_second, self.hyper["temperature"])
-            + moco_loss_func(q2, k1, of_first, self.hyper["temperature"])
+            self.solo_loss(q1, k2, of_second, self.hyper["temperature"])
+            + self.solo_loss(q2, k1, of_first, self.hyper["temperature"])
         ) / 2
         self._enqueue(torch.stack(keys))
         return loss
@@ -329,6 +330,7 @@ class DINO(MomentumMethod):
     """
 
     TITLE: ClassVar[str] = "DINO"
+    SOLO: ClassVar[str | None] = "DINOLoss"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.3,
         "weight_decay": 1e-6,
@@ -350,7 +352,7 @@ class DINO(MomentumMethod):
         widths = (int(hyper[name]) for name in ("projector_hidden", "projector_out", "prototypes"))
         self.projector = DINOHead(encoder.features_dim, *widths)
         self._start_averages(encoder)
-        self.criterion = DINOLoss(
+        self.criterion = self.solo_loss(
             int(hyper["prototypes"]),
             hyper["warmup_teacher_temperature"],
             hyper["teacher_temperature"],

@@ -6,7 +6,6 @@ the paper's form is another one it is kept beside it, and has to fail.
 """
 
 from influence_lib.theory.checking import Check, Report, check, numeric, sharpness, symbolic
-from influence_lib.theory.commands import add_commands
 from influence_lib.theory.page import MEANING, counterexamples, overview, section
 from influence_lib.theory.registry import STATEMENTS, check_all, statement
 from influence_lib.theory.statement import VERDICTS, Claim, Formula, Statement
@@ -23,7 +22,6 @@ __all__ = [
     "Report",
     "Statement",
     "Symbols",
-    "add_commands",
     "check",
     "check_all",
     "counterexamples",

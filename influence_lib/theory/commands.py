@@ -7,15 +7,15 @@ from typing import Any
 
 from influence_lib.theory.checking import Report
 from influence_lib.theory.page import HEADINGS, MEANING, Example, counterexamples
+from influence_lib.theory.plain import plain
 from influence_lib.theory.registry import STATEMENTS, check_all, statement
 from influence_lib.theory.statement import Verdict
 
-__all__ = ["add_commands"]
+__all__ = ["add_arguments"]
 
 
-def add_commands(subparsers: Any) -> None:
-    """Register ``theory [ID] [--json]`` with the command line."""
-    parser = subparsers.add_parser("theory", help="check every statement of the paper and print the verdicts")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``theory [ID] [--json]``."""
     parser.add_argument("id", nargs="?", help="explain this statement alone, such as thm1")
     parser.add_argument("--json", action="store_true", help="print id, verdict, checks and seconds as JSON")
     parser.set_defaults(run=_run)
@@ -55,7 +55,7 @@ def _table(reports: list[Report]) -> str:
     claims = sum(c.claims for report in reports for c in report.checks)
     seconds = sum(report.seconds for report in reports)
     lines.append(f"{len(reports)} statements, {claims} claims, {failed} failed, {seconds:.0f} s")
-    return "\n".join(lines) + "\n"
+    return plain("\n".join(lines)) + "\n"
 
 
 def _explanation(report: Report) -> str:
@@ -74,7 +74,7 @@ def _explanation(report: Report) -> str:
             for c in report.checks
         ),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return plain("\n\n".join(part for part in parts if part)) + "\n"
 
 
 def _example(verdict: Verdict, example: Example) -> str:

@@ -85,7 +85,7 @@ EQ2 = Statement(
     verdict="notation",
     line="a sign: for the objective J − εL(z_m) as printed, dθ*/dε is +H⁻¹∇L(z_m)",
     says=r"""Let $\theta^*(\epsilon)$ minimise $J(\theta) - \epsilon L(z_m, \theta)$, where $J$ is the mean loss.
-Then $\left. d\theta^*/d\epsilon \right|_{\epsilon = 0} = -H^{-1} \nabla_\theta L(z_m, \theta^*)$ with
+Then $d\theta^*/d\epsilon \bigr|_{\epsilon = 0} = -H^{-1} \nabla_\theta L(z_m, \theta^*)$ with
 $H = \nabla^2_\theta J(\theta^*)$.""",
     meant=r"""The usual influence function: the example is *up*weighted, $J + \epsilon L(z_m)$, as the sentence
 about "adding $z_m$ with weight $\epsilon = 1/n$" and Eq. 3 have it {cite:p}`koh2017`.""",

@@ -97,6 +97,7 @@ def solo_class(method):
     stand_in("pl_bolts.optimizers.lr_scheduler", LinearWarmupCosineAnnealingLR=None)
     for name in ("swin_transformer", "vision_transformer"):
         sys.modules[f"timm.models.{name}"] = MagicMock()
+    _import_bare("solo.utils.lars")  # so that solo.utils is there without what it imports
     file, name, arguments = CLASSES[method]
     return getattr(_import_bare(f"solo.methods.{file}"), name), arguments
 
