@@ -137,8 +137,8 @@ def layout(path: str | Path) -> Layout:
     Parameters
     ----------
     path : path
-        What `load` takes as ``root`` for ``"folder"`` or ``"parquet"``. A folder with parquet files in it is taken for
-        the latter.
+        What `load` takes as ``root`` for ``"folder"`` or ``"parquet"``. A folder without images is taken for the latter
+        if it holds parquet files.
 
     Returns
     -------
@@ -153,10 +153,14 @@ def layout(path: str | Path) -> Layout:
     if not isinstance(path, str | Path) or not Path(path).expanduser().exists():
         reject("path", path, "a folder of images, a parquet file or a folder of them")
     place = Path(path).expanduser()
-    of_parquet = place.is_file() or any(place.rglob("*.parquet"))
-    found = (read_own(place, None) if of_parquet else read_folder(place, None)).layout
-    assert found is not None
-    return found
+    try:
+        source = read_own(place, None) if place.is_file() else read_folder(place, None)
+    except InputError:
+        if not any(place.rglob("*.parquet")):
+            raise
+        source = read_own(place, None)
+    assert source.layout is not None
+    return source.layout
 
 
 def _open_own(

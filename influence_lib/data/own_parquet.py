@@ -27,7 +27,7 @@ LABEL_NAMES = ("label", "labels", "class", "class_name", "class_label", "categor
 
 NO_LABELS = {
     "id", "index", "key", "uuid", "hash", "md5", "sha256", "file", "filename", "path", "name", "url", "source",
-    "license", "split", "width", "height", "text", "caption", "prompt",
+    "license", "split", "width", "height", "text", "caption", "prompt", "title", "description", "date", "timestamp",
 }  # fmt: skip
 """Words in the names of columns that are no labels unless they are asked for."""
 

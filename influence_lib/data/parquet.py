@@ -22,6 +22,8 @@ from influence_lib.errors import InputError
 
 __all__ = ["Shards", "class_names", "complete", "count_rows", "find_shards", "read_published"]
 
+AGAIN = ": copy or download it again."
+
 # the hub adds a hexadecimal suffix to the names of some files
 SHARD = re.compile(r"(?P<split>.+)-(?P<index>\d{5})-of-(?P<total>\d{5})(-[0-9a-f]+)?\.parquet")
 
@@ -81,9 +83,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path} cannot be read as parquet, it is truncated or damaged: copy or download it again ({reason})."
-        ) from error
+        raise InputError(f"{path} cannot be read as parquet, it is truncated or damaged ({reason}){AGAIN}") from error
 
 
 def count_rows(shards: list[Path]) -> int:
@@ -123,9 +123,13 @@ class Shards:
                     schemas.append(file.schema_arrow)
                     counts.append(file.metadata.num_rows)
             except InputError as error:
-                wrong.append(str(error))
+                wrong.append(str(error).removesuffix(AGAIN))
         if wrong:
-            raise InputError(" ".join(wrong))
+            raise InputError(f"{listing(wrong, NAMED, '; ')}{AGAIN}")
+        for path, schema in zip(paths, schemas, strict=True):
+            twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+            if twice:
+                raise InputError(f"{path} has several columns called {twice[0]!r}: rename or drop all but one.")
         return cls(paths, schemas, np.cumsum(counts))
 
     def __len__(self) -> int:
@@ -159,9 +163,8 @@ class Shards:
                     if len(chosen):
                         with _reading(path):
                             table = file.read_row_group(group, columns=[column])
-                        cells = table[column].take(pa.array(chosen - start)).to_pylist()
-                        for row, cell in zip(chosen, cells, strict=True):
-                            where = self.where(row)
+                        for row in chosen:
+                            where, cell = self.where(row), table[column][row - start].as_py()
                             yield where, _picture(cell, where, [path.parent, *([folder] if folder else [])])
                     start = end
 

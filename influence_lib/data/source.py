@@ -57,7 +57,7 @@ class Layout:
     skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        count, others = len(self.class_names), [name for name in self.images if name != self.split]
+        count, others = len(self.class_names), sorted(self.images.keys() - {self.split})
         classes = f"{count or 'no'} class{'' if count == 1 else 'es'}"
         text = f"{classes}, {_counted(self.images[self.split], 'image')}, split {self.split}"
         if others:
@@ -166,7 +166,7 @@ def decode_all(
         return images, rows, ()
     named = listing(phrases, NAMED, "; ")
     if damaged == "error" or len(wrong) == len(rows):
-        advice = "or leave them out with damaged='skip'" if len(wrong) < len(rows) else "for no image is left"
+        advice = "or leave it out with damaged='skip'" if len(wrong) < len(rows) else "for no image is left"
         raise InputError(f"{named}: mend or remove what is damaged, {advice}.")
     warnings.warn(f"Left out as damaged: {named}.", stacklevel=3)
     kept = np.array([position for position in range(len(rows)) if position not in wrong], dtype=np.int64)

@@ -28,7 +28,7 @@ def read_split(name: str) -> tuple[str, str] | None:
     >>> read_split("Validation_Set"), read_split("train2017"), read_split("seg_test"), read_split("bus")
     (('val', ''), ('train', ''), ('test', 'seg'), None)
     """
-    parts = re.split(r"[\W\d_]+", name.lower())
+    parts = re.split(r"[\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
     found = {SPLIT_OF[part] for part in parts if part in SPLIT_OF}
     if len(found) != 1:
         return None
