@@ -130,6 +130,25 @@ class ImageParameters(Parameters):
             raise InputError(f"folder is {self.folder!r}, but it must hold 2 readable images or more: {found.layout}.")
         return found
 
+    def some_images(self, n: int, size: int | None = None) -> "ImageSet":
+        """Return ``n`` images, balanced over the classes, or of a folder as many at most, whatever their classes.
+
+        Parameters
+        ----------
+        n : int
+            How many. A smaller number gives a part of a larger one's.
+        size : int, optional
+            Resize to this in place of ``size``.
+        """
+        from influence_lib import data
+        from influence_lib.data.subset import shuffled
+
+        if self.dataset != "folder":
+            return data.load(self.dataset, n=n, seed=self.seed, size=size)
+        everything = self.model_copy(update={"size": size or self.size}).images(None)
+        chosen = shuffled(everything.ids.tolist(), f"{self.seed}:some")[:n]
+        return everything.subset(sorted(chosen.tolist()))
+
 
 def files_shown(images: "ImageSet", rows: Mapping[str, Any]) -> "pd.DataFrame":
     """Return the files of images of a folder, one column for each row of a figure, in the order of the figure.

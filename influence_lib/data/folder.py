@@ -111,7 +111,7 @@ def read_folder(root: Path, split: str | None) -> Source:
         passed_over += twice
     arranged = {path for part in arrangement.splits.values() for path in part.values()}
     passed_over += images.keys() - arranged
-    broken = {name: phrase for name, phrase in files.broken.items() if arrangement.concerns(split, name)}
+    broken = {name: phrase for name, phrase in sorted(files.broken.items()) if arrangement.concerns(split, name)}
     passed_over += files.broken.keys() - broken.keys()
     return _source(root, split, parts, sorted(passed_over), tuple(broken.values()))
 
