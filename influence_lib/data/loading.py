@@ -62,14 +62,12 @@ def load(
     Parameters
     ----------
     name : {"controlled", "cifar10", "cifar100", "fairface", "folder", "parquet"}
-        ``"controlled"`` is drawn by code and needs no files. ``"folder"`` is a folder of images: its subfolders, where
-        it has any, are splits and classes. ``"parquet"`` is a parquet file, or a folder of them, in which one column
-        holds encoded images. The others are read from the parquet files of the Hugging Face hub, or from torchvision's
-        CIFAR folders.
+        ``"controlled"`` is drawn by code. ``"folder"`` is a folder of images, whose subfolders are splits and classes;
+        ``"parquet"`` is a parquet file, or a folder of them, with a column of encoded images. The others are read from
+        the parquet files of the Hugging Face hub, or from torchvision's CIFAR folders.
     split : str
-        ``"train"`` or ``"test"``; ``"train"`` or ``"val"`` for fairface. For a folder or parquet files ``"train"``,
-        ``"val"`` or ``"test"``, whatever they are called there (such as ``valid`` or ``Testing``); ``"train"`` where
-        there are no splits.
+        ``"train"`` or ``"test"``; for fairface ``"train"`` or ``"val"``; for a folder or parquet files one of the
+        three, whatever it is called there (such as ``valid``), and ``"train"`` where there are no splits.
     root : path, optional
         The folder that holds the sets, see `data_root`. For ``"folder"`` and ``"parquet"`` the set itself.
     n : int, optional
@@ -101,21 +99,18 @@ def load(
     ------
     InputError
         If the set is missing, incomplete or damaged, or a parameter has no meaning for it.
-
-    Examples
-    --------
-    >>> load("controlled", n=20).images.shape
-    torch.Size([20, 3, 32, 32])
     """
     check_choice("name", name, NAMES)
     seed, damaged = check_integer("seed", seed, least=0), check_choice("damaged", damaged, ("error", "skip"))
     size = size if size is None else check_integer("size", size)
-    for parameter, column in (("image_column", image_column), ("label_column", label_column)):
+    columns = {"image_column": image_column, "label_column": label_column}
+    for parameter, column in columns.items():
         if column is not None and (name != "parquet" or not isinstance(column, str)):
             reject(parameter, column, "left out" if name != "parquet" else "the name of a column")
     if name == "controlled":
         return _controlled(split, n, seed, classes, size)
-    source = _open_own(name, split, root, image_column, label_column) or _open_published(name, split, root)
+    own = name in ("folder", "parquet")
+    source = _open_own(name, split, root, **columns) if own else _open_published(name, split, root)
     rows = select(source.labels, source.ids, source.class_names, n, classes, seed)
     images, rows, skipped = decode_all(source, rows, size, damaged)
     found = source.layout or Layout(split, {split: len(source.labels)}, source.class_names)
@@ -165,10 +160,8 @@ def layout(path: str | Path) -> Layout:
 
 def _open_own(
     name: str, split: str, root: str | Path | None, image_column: str | None, label_column: str | None
-) -> Source | None:
-    """Return the source of one split of a set of the user's own, or None for another set."""
-    if name not in ("folder", "parquet"):
-        return None
+) -> Source:
+    """Return the source of one split of a set of the user's own."""
     if root is None:
         what = "the folder of the images" if name == "folder" else "a parquet file or a folder of them"
         raise InputError(f"root is missing: for {name!r} it must be {what}.")
