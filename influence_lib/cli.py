@@ -16,7 +16,7 @@ from influence_lib.errors import InputError
 __all__ = ["main"]
 
 COMMANDS = {
-    "data": ("influence_lib.data.commands", "list and download image sets"),
+    "data": ("influence_lib.data.commands", "list, download and describe image sets"),
     "encoders": ("influence_lib.pretrain.commands", "list the encoders that ship, or train them again"),
     "results": ("influence_lib.results", "list the results on disk, or show one with its settings"),
     "theory": ("influence_lib.theory.commands", "check every statement of the paper and print the verdicts"),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from influence_lib.data.source import Layout
 from influence_lib.errors import InputError, reject
 
 __all__ = ["ImageSet"]
@@ -32,6 +33,8 @@ class ImageSet:
         The set and its part, as given to `load`.
     class_names : tuple of str
         Names of the classes; empty where the set has no labels.
+    layout : Layout, optional
+        What was found where the set was read: all of its splits, files passed over, damaged images left out.
 
     Raises
     ------
@@ -46,9 +49,13 @@ class ImageSet:
     name: str
     split: str
     class_names: tuple[str, ...] = ()
+    layout: Layout | None = None
 
     def __post_init__(self) -> None:
         images = self.images
+        for name in ("images", "labels", "ids"):
+            if not isinstance(getattr(self, name), torch.Tensor):
+                reject(name, type(getattr(self, name)).__name__, "a tensor")
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             reject("images", f"{images.dtype} of shape {tuple(images.shape)}", "uint8 of shape (N, 3, H, W)")
         object.__setattr__(self, "images", images.contiguous())
@@ -116,6 +123,7 @@ class ImageSet:
             name=self.name,
             split=self.split,
             class_names=self.class_names,
+            layout=self.layout,
         )
 
     @cached_property

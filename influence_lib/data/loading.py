@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,15 +12,16 @@ from influence_lib.data import controlled
 from influence_lib.data.catalogue import PUBLISHED
 from influence_lib.data.folder import read_folder
 from influence_lib.data.imageset import ImageSet
-from influence_lib.data.parquet import count_rows, find_shards, read_parquet
-from influence_lib.data.source import Picture, Source, stack
-from influence_lib.data.subset import check_count, check_seed, per_class, resolve_classes, select
+from influence_lib.data.own_parquet import read_own
+from influence_lib.data.parquet import count_rows, find_shards, read_published
+from influence_lib.data.source import Layout, Picture, Source, decode_all, stack
+from influence_lib.data.subset import per_class, resolve_classes, select
 from influence_lib.data.torchvision_cifar import has_files, read_torchvision
-from influence_lib.errors import InputError, reject
+from influence_lib.errors import InputError, check_choice, check_integer, reject
 
-__all__ = ["NAMES", "available", "data_root", "load"]
+__all__ = ["NAMES", "available", "data_root", "layout", "load"]
 
-NAMES = ("controlled", *PUBLISHED, "folder")
+NAMES = ("controlled", *PUBLISHED, "folder", "parquet")
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -28,8 +29,15 @@ def data_root(root: str | Path | None = None) -> Path:
 
     It is ``root``, else the environment variable ``INFLUENCE_DATA``, else ``.cache/influence-ssl`` in the
     home directory.
+
+    Raises
+    ------
+    InputError
+        If ``root`` is no path.
     """
     if root is not None:
+        if not isinstance(root, str | Path) or str(root) == "":
+            reject("root", root, "a path")
         return Path(root).expanduser()
     named = os.environ.get("INFLUENCE_DATA")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "influence-ssl"
@@ -43,74 +51,131 @@ def load(
     seed: int = 0,
     classes: Sequence[str | int] | None = None,
     size: int | None = None,
+    damaged: str = "error",
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> ImageSet:
     """Load a set of images, or a class-balanced subset of it.
 
+    Pixels are what a viewer shows, see `influence_lib.data.decoding.decode`.
+
     Parameters
     ----------
-    name : {"controlled", "cifar10", "cifar100", "fairface", "folder"}
-        ``"controlled"`` is drawn by code and needs no files. ``"folder"`` is a directory of images: its
-        subfolders, where it has any, are the classes. The others are read from the parquet files of the
-        Hugging Face hub, or from torchvision's CIFAR folders.
+    name : {"controlled", "cifar10", "cifar100", "fairface", "folder", "parquet"}
+        ``"controlled"`` is drawn by code. ``"folder"`` is a folder of images, whose subfolders are splits and classes;
+        ``"parquet"`` is a parquet file, or a folder of them, with a column of encoded images. The others are read from
+        the parquet files of the Hugging Face hub, or from torchvision's CIFAR folders.
     split : str
-        ``"train"`` or ``"test"``; ``"train"`` or ``"val"`` for fairface; for a folder the name of a subfolder
-        train, val or test, or ``"train"`` where it has none of them.
+        ``"train"`` or ``"test"``; for fairface ``"train"`` or ``"val"``; for a folder or parquet files one of the
+        three, whatever it is called there (such as ``valid``), and ``"train"`` where there are no splits.
     root : path, optional
-        The folder that holds the sets, see `data_root`. For ``"folder"`` the directory itself.
+        The folder that holds the sets, see `data_root`. For ``"folder"`` and ``"parquet"`` the set itself.
     n : int, optional
-        How many images, the same number of each class. All by default; for controlled, which has no end, 500
-        training and 100 test images of each class. A smaller subset is contained in a larger one.
+        How many images, the same number of each class. All by default, whatever the sizes of the classes; for
+        controlled, which has no end, 500 training and 100 test images of each class. A smaller subset is contained in a
+        larger one.
     seed : int
         Which images a subset holds; for controlled the seed of the drawings.
     classes : sequence of str or int, optional
         Names or indices of the classes to keep. Labels keep their meaning.
     size : int, optional
-        Side in pixels to resize the central square of every image to (bilinear, antialiased); needed for a
-        folder of images that differ in size.
+        Side in pixels to resize the central square of every image to (bilinear, antialiased); needed where images
+        differ in size.
+    damaged : {"error", "skip"}
+        What to do with images that cannot be read: an error that names all of them, or go on without them, with a
+        warning that names them. ``layout.skipped`` of the result lists them; the ids of the others do not change.
+    image_column, label_column : str, optional
+        For ``"parquet"``, the columns of the images and of the labels; found by their types by default. An empty
+        ``label_column`` means that the images have no labels.
 
     Returns
     -------
     ImageSet
         Ordered by id. Its attributes are the factors of a controlled scene, the coarse label of cifar100,
-        age, gender, service_test and file for fairface (whose label is the race), the file of a folder.
+        age, gender, service_test and file for fairface (whose label is the race), file and path for a folder, the
+        other plain columns of parquet files. Its layout says what was found.
 
     Raises
     ------
     InputError
         If the set is missing, incomplete or damaged, or a parameter has no meaning for it.
     """
-    seed = check_seed(seed)
-    if size is not None:
-        size = check_count("size", size)
+    check_choice("name", name, NAMES)
+    seed, damaged = check_integer("seed", seed, least=0), check_choice("damaged", damaged, ("error", "skip"))
+    size = size if size is None else check_integer("size", size)
+    columns = {"image_column": image_column, "label_column": label_column}
+    for parameter, column in columns.items():
+        if column is not None and (name != "parquet" or not isinstance(column, str)):
+            reject(parameter, column, "left out" if name != "parquet" else "the name of a column")
     if name == "controlled":
         return _controlled(split, n, seed, classes, size)
-    source = _open(name, split, root)
+    own = name in ("folder", "parquet")
+    source = _open_own(name, split, root, **columns) if own else _open_published(name, split, root)
     rows = select(source.labels, source.ids, source.class_names, n, classes, seed)
+    images, rows, skipped = decode_all(source, rows, size, damaged)
+    found = source.layout or Layout(split, {split: len(source.labels)}, source.class_names)
     return ImageSet(
-        images=stack(source.read(rows), len(rows), size),
+        images=images,
         labels=source.labels[rows],
         ids=source.ids[rows],
         attributes=source.attributes.iloc[rows].reset_index(drop=True),
         name=name,
-        split=split,
+        split=found.split,
         class_names=source.class_names,
+        layout=replace(found, skipped=skipped),
     )
 
 
-def _open(name: str, split: str, root: str | Path | None) -> Source:
-    """Return the source of one split of a set that lies in files."""
-    if name not in NAMES:
-        reject("name", name, NAMES)
-    if name == "folder":
-        if root is None:
-            raise InputError("root is missing: for 'folder' it must be the directory of the images.")
-        return read_folder(Path(root).expanduser(), split)
+def layout(path: str | Path) -> Layout:
+    """Return what a folder of images, or parquet files, is taken for: its splits, classes and files passed over.
+
+    Parameters
+    ----------
+    path : path
+        What `load` takes as ``root`` for ``"folder"`` or ``"parquet"``. A folder without images is taken for the latter
+        if it holds parquet files.
+
+    Returns
+    -------
+    Layout
+        That of the split train, or of the first where there is no train. No image is decoded.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, or it cannot be read.
+    """
+    if not isinstance(path, str | Path) or not Path(path).expanduser().exists():
+        reject("path", path, "a folder of images, a parquet file or a folder of them")
+    place = Path(path).expanduser()
+    try:
+        source = read_own(place, None) if place.is_file() else read_folder(place, None)
+    except InputError:
+        if not any(place.rglob("*.parquet")):
+            raise
+        source = read_own(place, None)
+    assert source.layout is not None
+    return source.layout
+
+
+def _open_own(
+    name: str, split: str, root: str | Path | None, image_column: str | None, label_column: str | None
+) -> Source:
+    """Return the source of one split of a set of the user's own."""
+    if root is None:
+        what = "the folder of the images" if name == "folder" else "a parquet file or a folder of them"
+        raise InputError(f"root is missing: for {name!r} it must be {what}.")
+    place = data_root(root)
+    return read_folder(place, split) if name == "folder" else read_own(place, split, image_column, label_column)
+
+
+def _open_published(name: str, split: str, root: str | Path | None) -> Source:
+    """Return the source of one split of a published set."""
     published, place = PUBLISHED[name], data_root(root)
-    if split not in published.splits:
-        reject("split", split, list(published.splits))
+    check_choice("split", split, list(published.splits))
     shards = find_shards(place / name, published, split)
     if shards:
-        return read_parquet(shards, published)
+        return read_published(shards, published)
     if has_files(place, published):
         return read_torchvision(place, published, split)
     raise InputError(
@@ -123,11 +188,10 @@ def _controlled(
     split: str, n: int | None, seed: int, classes: Sequence[str | int] | None, size: int | None
 ) -> ImageSet:
     """Draw the first images of each class asked for."""
-    if split not in controlled.SPLITS:
-        reject("split", split, list(controlled.SPLITS))
+    check_choice("split", split, list(controlled.SPLITS))
     total = len(controlled.CLASS_NAMES)
     kept = resolve_classes(classes, controlled.CLASS_NAMES)
-    share = controlled.SPLITS[split] // total if n is None else per_class(check_count("n", n), len(kept))
+    share = controlled.SPLITS[split] // total if n is None else per_class(check_integer("n", n), len(kept))
     ids = [total * turn + label for turn in range(share) for label in kept]
     scenes = [controlled.scene(index, split, seed) for index in ids]
     occlusions: list[float] = []
@@ -138,7 +202,7 @@ def _controlled(
             occlusions.append(occlusion)
             yield f"scene {index}", torch.from_numpy(pixels)
 
-    images = stack(draw(), len(ids), size)
+    images, _ = stack(draw(), len(ids), size)
     return ImageSet(
         images=images,
         labels=torch.tensor(ids) % total,

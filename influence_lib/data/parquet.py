@@ -1,28 +1,31 @@
-"""Reader of the Hugging Face hub's parquet layout: ``<root>/<name>/train-00000-of-00005.parquet``."""
+"""Parquet files of images, and the Hugging Face hub's layout: ``<root>/<name>/train-00000-of-00005.parquet``."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from torchvision.io import ImageReadMode, decode_image
 
 from influence_lib.data.catalogue import PublishedSet
-from influence_lib.data.source import Picture, Source
+from influence_lib.data.decoding import UnreadableError, decode
+from influence_lib.data.source import NAMED, Picture, Source, listing
 from influence_lib.data.subset import Rows
 from influence_lib.errors import InputError
 
-__all__ = ["count_rows", "find_shards", "read_parquet"]
+__all__ = ["Shards", "class_names", "complete", "count_rows", "find_shards", "read_published"]
+
+AGAIN = ": copy or download it again."
 
 # the hub adds a hexadecimal suffix to the names of some files
-SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5})-of-(?P<total>\d{5})(-[0-9a-f]+)?\.parquet")
+SHARD = re.compile(r"(?P<split>.+)-(?P<index>\d{5})-of-(?P<total>\d{5})(-[0-9a-f]+)?\.parquet")
 
 
 def find_shards(folder: Path, published: PublishedSet, split: str) -> list[Path]:
@@ -36,26 +39,41 @@ def find_shards(folder: Path, published: PublishedSet, split: str) -> list[Path]
         If some of the files are missing.
     """
     for place in (folder, folder / published.folder):
-        found: dict[int, Path] = {}
-        totals: dict[str, Path] = {}
-        for path in sorted(place.glob("*.parquet")):
-            name = SHARD.fullmatch(path.name)
-            if name and name["split"] in published.splits[split]:
-                found[int(name["index"])] = path
-                totals[name["total"]] = path
-        if len(totals) > 1:
-            listed = " and ".join(path.name for path in totals.values())
-            raise InputError(f"{place} mixes the files of two editions, {listed}: keep one of them.")
-        if totals:
-            total, example = next(iter(totals.items()))
-            missing = sorted(set(range(int(total))) - set(found))
-            if missing:
-                # without the hub's suffix, which differs from file to file
-                stem = example.name.split("-")[0]
-                names = ", ".join(f"{stem}-{index:05}-of-{total}.parquet" for index in missing)
-                raise InputError(f"{place} lacks {names}: copy or download the missing part of {split!r} again.")
-            return [found[index] for index in sorted(found)]
+        names = {path: SHARD.fullmatch(path.name) for path in sorted(place.glob("*.parquet"))}
+        found = [path for path, name in names.items() if name and name["split"] in published.splits[split]]
+        if found:
+            return complete(found, split)
     return []
+
+
+def complete(paths: Sequence[Path], split: str) -> list[Path]:
+    """Return the files of one split in order; those whose names say that there are more of them must all be there.
+
+    Raises
+    ------
+    InputError
+        If some are missing, or the names say two different numbers of files.
+    """
+    place = paths[0].parent
+    numbered: dict[str, re.Match[str]] = {}
+    for path in sorted(paths):
+        if name := SHARD.fullmatch(path.name):
+            first = next(iter(numbered.values()), name)
+            clash = first if name["total"] != first["total"] else numbered.get(name["index"])
+            if clash:
+                raise InputError(
+                    f"{place} mixes the files of two editions, {clash[0]} and {path.name}: keep one of them."
+                )
+            numbered[name["index"]] = name
+    for name in list(numbered.values())[:1]:
+        # without the hub's suffix, which differs from file to file
+        indices = [f"{index:05}" for index in range(int(name["total"]))]
+        missing = [f"{name['split']}-{i}-of-{name['total']}.parquet" for i in indices if i not in numbered]
+        if missing:
+            raise InputError(
+                f"{place} lacks {listing(missing, NAMED)}: copy or download the missing part of {split!r} again."
+            )
+    return sorted(paths)
 
 
 @contextmanager
@@ -65,18 +83,124 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path} cannot be read as parquet, it is truncated or damaged: copy or download it again ({reason})."
-        ) from error
+        raise InputError(f"{path} cannot be read as parquet, it is truncated or damaged ({reason}){AGAIN}") from error
 
 
 def count_rows(shards: list[Path]) -> int:
     """Return how many images the files hold, from their footers alone."""
-    total = 0
-    for path in shards:
-        with _reading(path):
-            total += pq.read_metadata(path).num_rows
-    return total
+    return len(Shards.open(shards))
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Parquet files whose rows are numbered through.
+
+    Attributes
+    ----------
+    paths : list of Path
+    schemas : list of pyarrow.Schema
+    starts : array of int
+        Number of the first row of each file, and the number of all rows.
+    """
+
+    paths: list[Path]
+    schemas: list[pa.Schema]
+    starts: Rows
+
+    @classmethod
+    def open(cls, paths: list[Path]) -> "Shards":
+        """Read the footers of files.
+
+        Raises
+        ------
+        InputError
+            Naming all files that are not readable.
+        """
+        schemas, counts, wrong = [], [0], []
+        for path in paths:
+            try:
+                with _reading(path), pq.ParquetFile(path) as file:
+                    schemas.append(file.schema_arrow)
+                    counts.append(file.metadata.num_rows)
+            except InputError as error:
+                wrong.append(str(error).removesuffix(AGAIN))
+        if wrong:
+            raise InputError(f"{listing(wrong, NAMED, '; ')}{AGAIN}")
+        for path, schema in zip(paths, schemas, strict=True):
+            twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+            if twice:
+                raise InputError(f"{path} has several columns called {twice[0]!r}: rename or drop all but one.")
+        return cls(paths, schemas, np.cumsum(counts))
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def where(self, row: int) -> str:
+        """Return a row's number in its file, with the file."""
+        shard = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return f"row {row - self.starts[shard]} of {self.paths[shard]}"
+
+    def read(self, columns: list[str]) -> pd.DataFrame:
+        """Return columns of all files."""
+        tables = []
+        for path in self.paths:
+            with _reading(path):
+                tables.append(pq.read_table(path, columns=columns, partitioning=None).to_pandas())
+        return pd.concat(tables, ignore_index=True)
+
+    def pictures(self, column: str, rows: Rows, folder: Path | None = None) -> Iterator[Picture]:
+        """Decode some rows, given in ascending order; only the row groups that hold them are read.
+
+        Images that are not in the files but named in them are looked for beside them, and in the folder.
+        """
+        for path, start in zip(self.paths, self.starts, strict=False):
+            with _reading(path):
+                file = pq.ParquetFile(path)
+            with file:
+                for group in range(file.num_row_groups):
+                    end = start + file.metadata.row_group(group).num_rows
+                    chosen = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
+                    if len(chosen):
+                        with _reading(path):
+                            table = file.read_row_group(group, columns=[column])
+                        for row in chosen:
+                            where, cell = self.where(row), table[column][row - start].as_py()
+                            yield where, _picture(cell, where, [path.parent, *([folder] if folder else [])])
+                    start = end
+
+
+def _picture(cell: Any, where: str, folders: Iterable[Path]) -> torch.Tensor | UnreadableError:
+    """Return the pixels of a cell, which is bytes, the path of a file, or a struct of both, or what is wrong."""
+    if not isinstance(cell, dict):
+        cell = {"path" if isinstance(cell, str) else "bytes": cell}
+    encoded, name = cell.get("bytes"), cell.get("path")
+    if not encoded and not name:
+        return UnreadableError(f"{where} holds no image: its field 'bytes' is empty")
+    try:
+        if not encoded:
+            encoded = next(place / name for place in folders if (place / name).is_file()).read_bytes()
+        return decode(encoded)
+    except StopIteration:
+        return UnreadableError(f"{where} holds no image: its field 'bytes' is empty, and there is no file {name}")
+    except (OSError, ValueError) as error:
+        return UnreadableError(f"{where} holds no readable image ({error})")
+
+
+def class_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Return the names of the classes of each column, where the file's metadata for the hub has them.
+
+    Metadata that other tools wrote, and that is no such JSON, counts as none.
+    """
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    found = {}
+    for column, feature in features.items() if isinstance(features, dict) else ():
+        names = feature.get("names") if isinstance(feature, dict) else None
+        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+            found[column] = tuple(names)
+    return {column: names for column, names in found.items() if len(set(names)) == len(names)}
 
 
 def _check_columns(path: Path, schema: pa.Schema, published: PublishedSet) -> None:
@@ -95,34 +219,16 @@ def _check_columns(path: Path, schema: pa.Schema, published: PublishedSet) -> No
             raise InputError(f"column {column!r} of {path} is {kind}, but it must hold whole numbers.")
 
 
-def _class_names(schema: pa.Schema, published: PublishedSet) -> dict[str, tuple[str, ...]]:
-    """Return the names of the classes of each column: those written in the file, else the published ones."""
-    names = dict(published.names)
-    written = (schema.metadata or {}).get(b"huggingface")
-    if written:
-        features = json.loads(written).get("info", {}).get("features", {})
-        for column in names:
-            if "names" in features.get(column, {}):
-                names[column] = tuple(features[column]["names"])
-    return names
-
-
-def _read_table(shards: list[Path], published: PublishedSet) -> pd.DataFrame:
-    """Return everything but the images."""
-    tables = []
-    for path in shards:
-        with _reading(path):
-            schema = pq.read_schema(path)
-        _check_columns(path, schema, published)
-        columns = [*published.names, *(c for c in published.others if c in schema.names)]
-        with _reading(path):
-            table = pq.read_table(path, columns=columns)
-        for column in published.names:
-            if table[column].null_count:
-                row = pc.index(table[column].is_null(), True).as_py()
-                raise InputError(f"row {row} of {path} has no {column!r}, but every row needs one.")
-        tables.append(table.to_pandas())
-    return pd.concat(tables, ignore_index=True)
+def _check_values(shards: Shards, table: pd.DataFrame, names: dict[str, tuple[str, ...]]) -> None:
+    """Reject rows without a class or with one that is not there, all of them in one sentence."""
+    for column, classes in names.items():
+        missing = [f"{shards.where(row)} has no {column!r}" for row in np.flatnonzero(table[column].isna()).tolist()]
+        if missing:
+            raise InputError(f"{listing(missing, NAMED, '; ')}, but every row needs one.")
+        rows = np.flatnonzero(~table[column].between(0, len(classes) - 1)).tolist()
+        wrong = [f"{shards.where(row)} has {column} {table[column].iloc[row]}" for row in rows]
+        if wrong:
+            raise InputError(f"{listing(wrong, NAMED, '; ')}, but it must be from 0 to {len(classes) - 1}.")
 
 
 def _official_ids(table: pd.DataFrame) -> torch.Tensor:
@@ -138,44 +244,12 @@ def _official_ids(table: pd.DataFrame) -> torch.Tensor:
     return torch.arange(len(table))
 
 
-def _decode(encoded: bytes | None, where: str) -> torch.Tensor:
-    """Return the pixels of one encoded image."""
-    if not encoded:
-        raise InputError(f"{where} holds no image: its field 'bytes' is empty.")
-    try:
-        return decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), ImageReadMode.RGB)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{where} holds no readable image: copy or download the file again ({reason}).") from error
-
-
-def _read_images(shards: list[Path], column: str, rows: Rows) -> Iterator[Picture]:
-    """Decode some rows, given in ascending order; only the row groups that hold them are read."""
-    start = 0
-    for path in shards:
-        with _reading(path):
-            file = pq.ParquetFile(path)
-        before = start
-        with file:
-            for group in range(file.num_row_groups):
-                end = start + file.metadata.row_group(group).num_rows
-                chosen = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
-                if len(chosen):
-                    with _reading(path):
-                        table = file.read_row_group(group, columns=[column])
-                    encoded = pc.struct_field(table[column].take(pa.array(chosen - start)), "bytes").to_pylist()
-                    for row, image in zip(chosen, encoded, strict=True):
-                        where = f"row {row - before} of {path}"
-                        yield where, _decode(image, where)
-                start = end
-
-
-def read_parquet(shards: list[Path], published: PublishedSet) -> Source:
+def read_published(paths: list[Path], published: PublishedSet) -> Source:
     """Return one split of a published set.
 
     Parameters
     ----------
-    shards : list of Path
+    paths : list of Path
         Its files in order, as `find_shards` returns them.
     published : PublishedSet
         What the columns mean.
@@ -190,27 +264,24 @@ def read_parquet(shards: list[Path], published: PublishedSet) -> Source:
     InputError
         If a file is damaged, a column is missing or a class index is outside its classes.
     """
-    table = _read_table(shards, published)
-    names = _class_names(pq.read_schema(shards[0]), published)
+    shards = Shards.open(paths)
+    for path, schema in zip(paths, shards.schemas, strict=True):
+        _check_columns(path, schema, published)
+    others = [column for column in published.others if all(column in schema.names for schema in shards.schemas)]
+    table = shards.read([*published.names, *others])
+    written = class_names(shards.schemas[0])
+    names = {column: written.get(column, known) for column, known in published.names.items()}
+    _check_values(shards, table, names)
     attributes = pd.DataFrame(index=table.index)
     for column, classes in names.items():
-        wrong = ~table[column].between(0, len(classes) - 1)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            value = table[column].iloc[row]
-            raise InputError(
-                f"row {row} of the set in {shards[0].parent} has {column} {value}, but it must be from 0 to "
-                f"{len(classes) - 1}."
-            )
         if column != published.label:
             attributes[column] = pd.Categorical.from_codes(table[column].to_numpy(), categories=pd.Index(classes))
-    for column in published.others:
-        if column in table:
-            attributes[column] = table[column]
+    for column in others:
+        attributes[column] = table[column]
     return Source(
         labels=torch.from_numpy(table[published.label].to_numpy(dtype="int64", copy=True)),
         ids=_official_ids(table),
         attributes=attributes,
         class_names=names[published.label],
-        read=lambda rows: _read_images(shards, published.image, rows),
+        read=lambda rows: shards.pictures(published.image, rows),
     )

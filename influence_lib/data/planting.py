@@ -12,8 +12,8 @@ from torchvision.transforms.v2 import functional as transforms
 
 from influence_lib.data import controlled
 from influence_lib.data.imageset import ImageSet
-from influence_lib.data.subset import check_seed, shuffled
-from influence_lib.errors import InputError, reject
+from influence_lib.data.subset import shuffled
+from influence_lib.errors import InputError, check_integer, check_number
 
 __all__ = ["plant"]
 
@@ -99,9 +99,7 @@ OUTLIERS: dict[str, Callable[[torch.Tensor, str, np.random.Generator], torch.Ten
 
 def _count(name: str, share: float, total: int) -> int:
     """Return how many images a fraction is."""
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1 or math.isnan(share):
-        reject(name, share, "a fraction of the images from 0 to 1")
-    return math.floor(share * total + 0.5)
+    return math.floor(check_number(name, share, least=0, most=1) * total + 0.5)
 
 
 def plant(images: ImageSet, exact: float = 0.0, near: float = 0.0, outliers: float = 0.0, seed: int = 0) -> ImageSet:
@@ -140,7 +138,7 @@ def plant(images: ImageSet, exact: float = 0.0, near: float = 0.0, outliers: flo
         raise InputError("images already holds planted images: plant everything in one call on the original set.")
     if len(images) == 0:
         raise InputError("images is empty, so there is nothing to copy: give a set with at least one image.")
-    seed, total = check_seed(seed), len(images)
+    seed, total = check_integer("seed", seed, least=0), len(images)
     counts = {
         "exact": _count("exact", exact, total),
         "near": _count("near", near, total),

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from influence_lib.data.imageset import ImageSet
+from influence_lib.errors import InputError
 
 __all__ = ["image_statistics"]
 
@@ -41,7 +42,14 @@ def image_statistics(images: ImageSet, progress: bool = False) -> pd.DataFrame:
         - ``background_uniformity``: 1 minus the mean distance of the colours in a frame along the border, an eighth of
           the side wide, from their median, as a part of the colour cube's diagonal, in [0, 1];
         - ``jpeg_bytes``: size as a JPEG of quality 75, which grows with detail.
+
+    Raises
+    ------
+    InputError
+        If the set is empty.
     """
+    if not len(images):
+        raise InputError("images is empty, but statistics need at least one image.")
     parts = [
         _pixel_statistics(chunk.float() / 255)
         for chunk in tqdm(images.images.split(CHUNK), desc="image statistics", disable=not progress)

@@ -1,7 +1,6 @@
 """Which images a subset holds: balanced over classes, nested, and the same on every machine."""
 
 import hashlib
-import operator
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
@@ -9,33 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from influence_lib.errors import InputError, reject
+from influence_lib.errors import InputError, check_integer, reject
 
-__all__ = ["check_count", "check_seed", "per_class", "resolve_classes", "select", "shuffled"]
+__all__ = ["per_class", "resolve_classes", "select", "shuffled"]
 
 Rows = npt.NDArray[np.int64]
-
-
-def check_count(name: str, value: object) -> int:
-    """Return a whole number above 0, or raise an `InputError` that names the parameter."""
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        reject(name, value, "a whole number above 0")
-    if isinstance(value, bool) or count <= 0:
-        reject(name, value, "a whole number above 0")
-    return count
-
-
-def check_seed(seed: object) -> int:
-    """Return a seed: a whole number from 0 on."""
-    try:
-        number = operator.index(seed)  # type: ignore[arg-type]
-    except TypeError:
-        reject("seed", seed, "a whole number, 0 or more")
-    if number < 0:
-        reject("seed", seed, "a whole number, 0 or more")
-    return number
 
 
 def shuffled(ids: Iterable[int], key: str) -> Rows:
@@ -87,7 +64,8 @@ def per_class(n: int, classes: int) -> int:
     if n % classes:
         below, above = n - n % classes, n - n % classes + classes
         nearest = f"{below} or {above}" if below else f"{above}"
-        reject("n", n, f"a multiple of {classes}, the number of classes, for a balanced subset: take {nearest}")
+        allowed = f"a multiple of {classes}, the number of classes, for a balanced subset"
+        reject("n", n, f"{allowed}: take {nearest}, or leave it out")
     return n // classes
 
 
@@ -103,7 +81,8 @@ def select(
 
     ``n / k`` images of each of the ``k`` classes are taken: the first ones in an order that depends on the
     seed, the class and the ids alone. So a smaller ``n`` gives a subset of a larger one, and what is taken of
-    one class does not depend on which others are asked for. Without labels, the first ``n`` of all are taken.
+    one class does not depend on which others are asked for. Without labels, the first ``n`` of all are taken. All
+    images are taken, whatever the sizes of the classes, where ``n`` is left out or says how many there are.
 
     Parameters
     ----------
@@ -119,23 +98,24 @@ def select(
     """
     all_labels, all_ids = labels.numpy(), ids.numpy()
     kept = resolve_classes(classes, class_names)
-    if not class_names:
-        groups = {"unlabelled": np.arange(len(all_ids))}
-    else:
-        groups = {str(c): np.flatnonzero(all_labels == c) for c in kept}
-    if n is None:
-        rows = np.concatenate(list(groups.values())) if classes is not None else np.arange(len(all_ids))
-    else:
-        share = per_class(check_count("n", n), len(groups))
-        most = min(len(group) for group in groups.values())
-        if share > most:
-            limit = f"at most {most * len(groups)}"
-            if class_names:
-                limit += f", because the smallest of the {len(groups)} classes has {most} images here"
-            reject("n", n, limit)
-        rows = np.concatenate(
-            [group[shuffled(all_ids[group], f"{seed}:{name}")[:share]] for name, group in groups.items()]
-        )
-    if len(rows) == 0:
+    whole = np.arange(len(all_ids)) if classes is None else np.flatnonzero(np.isin(all_labels, kept))
+    if len(whole) == 0:
         raise InputError(f"classes is {classes!r}, but the set holds no image of them here.")
+    if n is None or (n := check_integer("n", n)) == len(whole):
+        rows = whole
+    else:
+        groups = {str(c): np.flatnonzero(all_labels == c) for c in kept} if class_names else {"unlabelled": whole}
+        rows = _balanced(groups, all_ids, n, seed, len(whole))
     return rows[np.argsort(all_ids[rows], kind="stable")]
+
+
+def _balanced(groups: dict[str, Rows], ids: Rows, n: int, seed: int, total: int) -> Rows:
+    """Return the rows of ``n`` images, as many of each group; too large an ``n`` is rejected."""
+    most = min(len(group) for group in groups.values())
+    if n > most * len(groups):
+        limit = f"at most {most * len(groups)}, " if most else ""
+        if len(groups) > 1:
+            limit += f"because the smallest of the {len(groups)} classes has {most or 'no'} images here, "
+        reject("n", n, f"{limit}or left out for all {total}" if most else f"left out for all {total}, {limit[:-2]}")
+    share = per_class(n, len(groups))
+    return np.concatenate([group[shuffled(ids[group], f"{seed}:{name}")[:share]] for name, group in groups.items()])

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ def encode(image: Pixels, kind: str = "png") -> bytes:
 
 def write_parquet(
     path: Path,
-    images: list[bytes | None],
+    images: Sequence[bytes | None],
     image: str = "img",
     names: dict[str, list[str]] | None = None,
     **columns: list,

@@ -54,6 +54,8 @@ def test_wrong_subsets_are_rejected(indices, sentence):
     ("change", "sentence"),
     [
         ({"images": torch.zeros(4, 3, 8, 8)}, "images is .*float32"),
+        ({"images": [[1]]}, "images is 'list', but it must be a tensor"),
+        ({"labels": torch.zeros(4).numpy()}, "labels is 'ndarray', but it must be a tensor"),
         ({"images": torch.zeros(4, 1, 8, 8, dtype=torch.uint8)}, "images is .*1, 8, 8"),
         ({"labels": torch.zeros(3, dtype=torch.int64)}, r"labels is .*int64 of shape \(4,\)"),
         ({"labels": torch.zeros(4, dtype=torch.int32)}, "labels is .*int32"),

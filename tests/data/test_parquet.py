@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from influence_lib import data
 from influence_lib.errors import InputError
@@ -100,6 +102,38 @@ def test_images_of_unequal_size_are_named(tmp_path):
     with pytest.raises(InputError, match=r"row 0 of .* has 8×8 pixels and row 1 of .* has 9×9.*give size="):
         data.load("cifar10", root=tmp_path)
     assert data.load("cifar10", root=tmp_path, size=8).images.shape == (2, 3, 8, 8)
+
+
+def test_images_are_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(file, "JPEG", exif=exif)
+    write_parquet(tmp_path / "cifar10/train-00000-of-00001.parquet", [file.getvalue()], label=[0])
+    assert data.load("cifar10", root=tmp_path).images.shape == (1, 3, 8, 6)
+
+
+def test_all_damaged_rows_are_named_or_left_out(cifar10, pixels):
+    broken = {0: None, 3: b"", 7: b"<html>"}
+    images = [broken.get(i, encode(image)) for i, image in enumerate(pixels[:10])]
+    path = write_parquet(cifar10 / "cifar10/test-00000-of-00001.parquet", images, label=list(range(10)))
+    said = (
+        rf"row 0 of {path} holds no image.*; row 3 of {path} holds no image.*; row 7 of {path} holds no readable image"
+    )
+    with pytest.raises(InputError, match=said):
+        data.load("cifar10", split="test", root=cifar10)
+    with pytest.warns(UserWarning, match=said):
+        left = data.load("cifar10", split="test", root=cifar10, damaged="skip")
+    assert left.ids.tolist() == left.labels.tolist() == [1, 2, 4, 5, 6, 8, 9]
+    assert len(left.layout.skipped) == 3
+
+
+def test_all_wrong_labels_are_named(cifar10):
+    path = cifar10 / "cifar10/test-00000-of-00001.parquet"
+    for labels, said in (([0, None, None], "row 1 .*; row 2 .* has no 'label'"), ([0, 10, -2], "label 10; .*label -2")):
+        write_parquet(path, [b""] * 3, label=labels)
+        with pytest.raises(InputError, match=said):
+            data.load("cifar10", split="test", root=cifar10)
 
 
 def test_a_missing_set_says_how_to_get_it(tmp_path):

@@ -135,7 +135,7 @@ def test_unlabelled_sets_stay_unlabelled(tmp_path, save_image):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"exact": -0.1}, "exact is -0.1, but it must be a fraction of the images from 0 to 1"),
+        ({"exact": -0.1}, "exact is -0.1, but it must be a number at least 0 and at most 1"),
         ({"near": 1.5}, "near is 1.5"),
         ({"outliers": float("nan")}, "outliers is nan"),
         ({"outliers": "many"}, "outliers is 'many'"),

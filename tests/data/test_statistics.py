@@ -7,6 +7,7 @@ import torch
 
 from influence_lib import data
 from influence_lib.data import ImageSet
+from influence_lib.errors import InputError
 from tests.images import noise_images
 
 
@@ -101,3 +102,8 @@ def test_images_do_not_influence_each_other():
     whole = data.image_statistics(images)
     alone = data.image_statistics(images.subset([4]))
     np.testing.assert_allclose(whole.iloc[[4]], alone, rtol=1e-5)
+
+
+def test_an_empty_set_has_no_statistics():
+    with pytest.raises(InputError, match="images is empty"):
+        data.image_statistics(noise_images(3).subset([]))
