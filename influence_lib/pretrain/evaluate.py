@@ -149,7 +149,7 @@ def knn_accuracy(
     --------
     >>> knn_accuracy(encoder, data.load("cifar10"), data.load("cifar10", split="test")).value
     """
-    check_integer("k", k)
+    k = check_integer("k", k)
     _check_labelled(train, test)
     classifier = KNeighborsClassifier(
         n_neighbors=min(k, len(train)),

@@ -4,6 +4,7 @@ What a file is, its content says and not its name: ``.ckpt``, ``.pth``, ``.pt`` 
 """
 
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -101,7 +102,9 @@ def _check_archive(path: Path) -> None:
 
 def _read_torch(path: Path) -> Mapping[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused later on
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises anything
         if found := FOREIGN_CLASS.search(str(error)):
             refuse(
