@@ -8,7 +8,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from influence_lib.figures.style import COLOURS, WIDTH
+from influence_lib.errors import reject
+from influence_lib.figures.style import COLOURS, WIDTH, check_some
 from influence_lib.pretrain.collapse import MIN_RANK, MIN_SPREAD
 
 __all__ = ["augmented_views", "collapse_monitors", "loss_curves", "loss_directions"]
@@ -28,7 +29,15 @@ def augmented_views(originals: Tensor, views: Tensor) -> Figure:
         N×3×H×W, pixels in [0, 1].
     views : Tensor
         N×V×3×H×W, pixels in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If there are no images, or the two are of different numbers of them.
     """
+    check_some("originals", originals)
+    if len(views) != len(originals):
+        reject("the number of images in views", len(views), f"{len(originals)}, as in originals")
     rows, columns = len(views), views.shape[1] + 1
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, WIDTH * rows / columns + 0.3), squeeze=False)
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - 0.3 / figure.get_figheight(), wspace=0.06, hspace=0.06)
@@ -51,7 +60,13 @@ def loss_directions(panels: Mapping[str, tuple[Array, Array]]) -> Figure:
     panels : mapping of str to (array, array)
         Title → points and directions, both 2×B×2: view, image, coordinate. Directions are drawn to one length a panel,
         that of the longest.
+
+    Raises
+    ------
+    InputError
+        If there are no panels.
     """
+    check_some("panels", panels)
     rows = -(-len(panels) // COLUMNS)
     figure, axes = plt.subplots(
         rows, COLUMNS, figsize=(WIDTH, WIDTH / COLUMNS * rows + 0.3 * rows), squeeze=False, layout="constrained"
@@ -75,7 +90,14 @@ def loss_directions(panels: Mapping[str, tuple[Array, Array]]) -> Figure:
 
 
 def loss_curves(histories: Mapping[str, History]) -> Figure:
-    """Return the training loss over the epochs, one panel a run, each on its own scale."""
+    """Return the training loss over the epochs, one panel a run, each on its own scale.
+
+    Raises
+    ------
+    InputError
+        If there are no runs.
+    """
+    check_some("histories", histories)
     rows = -(-len(histories) // COLUMNS)
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(WIDTH, 1.8 * rows), squeeze=False, layout="constrained")
     for axis in axes.flat[len(histories) :]:
@@ -95,7 +117,13 @@ def collapse_monitors(histories: Mapping[str, History]) -> Figure:
     """Return the spread and the effective rank of the representations over the epochs, all runs together.
 
     The dashed lines are the limits below which `pretrain.has_collapsed`.
+
+    Raises
+    ------
+    InputError
+        If there are no runs, or more than there are line styles.
     """
+    check_some("histories", histories, most=len(STYLES))
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4), layout="constrained")
     panels = (("spread", "spread", MIN_SPREAD), ("effective_rank", "effective rank", MIN_RANK))
     for axis, (key, label, limit) in zip(axes, panels, strict=True):

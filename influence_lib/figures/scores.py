@@ -9,8 +9,10 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from influence_lib.data import ImageSet
-from influence_lib.figures.style import COLOURS, WIDTH
+from influence_lib.errors import InputError, reject
+from influence_lib.figures.style import COLOURS, WIDTH, check_some, logarithms
 from influence_lib.influence import Agreement, Scores
+from influence_lib.influence.agreement import check_comparable
 
 __all__ = ["agreement_matrix", "image_rows", "score_against", "score_distributions", "training_curve"]
 
@@ -26,7 +28,18 @@ def image_rows(images: ImageSet, rows: Mapping[str, Tensor]) -> Figure:
         Where the images come from.
     rows : mapping of str to Tensor
         Title → positions in `images`; all rows of the same length.
+
+    Raises
+    ------
+    InputError
+        If there are no rows, or a position is outside `images`, as one from scores of other images may be.
     """
+    check_some("rows", rows)
+    for title, positions in rows.items():
+        check_some(f"rows[{title!r}]", positions)
+        if not 0 <= int(positions.min()) <= int(positions.max()) < len(images):
+            wrong = int(positions[(positions < 0) | (positions >= len(images))][0])
+            reject(f"a position in rows[{title!r}]", wrong, f"from 0 to {len(images) - 1}, a place in images")
     columns = max(len(positions) for positions in rows.values())
     side = WIDTH / columns
     height = len(rows) * (side + TITLE)
@@ -54,10 +67,17 @@ def training_curve(history: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def score_distributions(scores: Mapping[str, Scores]) -> Figure:
-    """Return a histogram of the logarithm of each score, side by side, with the median marked."""
+    """Return a histogram of the logarithm of each score, side by side, with the median marked.
+
+    Raises
+    ------
+    InputError
+        If there are no scores, more than there are colours, or one that is not positive.
+    """
+    check_some("scores", scores, most=len(COLOURS))
     figure, axes = plt.subplots(1, len(scores), figsize=(WIDTH, 2.6), squeeze=False, layout="constrained")
     for axis, (name, score), colour in zip(axes.flat, scores.items(), COLOURS, strict=False):
-        values = np.log10(score.values.numpy())
+        values = logarithms(name, score) / np.log(10)
         axis.hist(values, bins=40, color=colour, alpha=0.85)
         axis.axvline(float(np.median(values)), color="black", linestyle="--", linewidth=1)
         axis.set(title=name, xlabel="log₁₀ score")
@@ -74,8 +94,16 @@ def score_against(score: tuple[str, Scores], others: Mapping[str, Scores]) -> Fi
         Name and values of the score on the vertical axis.
     others : mapping of str to Scores
         Name → score on a horizontal axis.
+
+    Raises
+    ------
+    InputError
+        If there are no others, or the scores are of different images.
     """
     name, base = score
+    check_some("others", others)
+    for other in others.values():
+        check_comparable(base, other)
     figure, axes = plt.subplots(
         1,
         len(others),
@@ -100,14 +128,22 @@ def agreement_matrix(names: Sequence[str], agreements: Mapping[tuple[str, str], 
         The scores, in order.
     agreements : mapping of (str, str) to Agreement
         One entry for each pair of different names, in either order.
+
+    Raises
+    ------
+    InputError
+        If there are no names, or a pair is missing.
     """
+    check_some("names", names)
     size = len(names)
     values = np.eye(size)
     figure, axis = plt.subplots(figsize=(min(WIDTH, 1.6 * size + 1), 1.15 * size + 0.8), layout="constrained")
     for i in range(size):
         for j in range(size):
             if i != j:
-                pair = agreements.get((names[i], names[j])) or agreements[names[j], names[i]]
+                pair = agreements.get((names[i], names[j])) or agreements.get((names[j], names[i]))
+                if pair is None:
+                    raise InputError(f"agreements has no entry for {names[i]!r} and {names[j]!r}.")
                 values[i, j] = pair.value
                 text = f"{pair.value:.3f}\n[{pair.low:.3f}, {pair.high:.3f}]"
                 axis.text(j, i, text, ha="center", va="center", fontsize=8, color=_ink(pair.value))
@@ -125,4 +161,4 @@ def _percentiles(score: Scores) -> np.ndarray:
 
 
 def _ink(value: float) -> str:
-    return "black" if value > 0.3 else "white"
+    return "white" if value <= 0.3 else "black"  # where there is none, too

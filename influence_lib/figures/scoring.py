@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from influence_lib.figures.style import COLOURS, WIDTH
+from influence_lib.errors import InputError, reject
+from influence_lib.figures.style import COLOURS, WIDTH, check_some
 from influence_lib.influence import Agreement
 
 __all__ = [
@@ -71,7 +72,13 @@ def eigenvalue_spectra(spectra: Mapping[str, Array]) -> Figure:
     ----------
     spectra : mapping of str to array
         Name → eigenvalues, in any order. What lies `DECADES` below the largest of a matrix is left out.
+
+    Raises
+    ------
+    InputError
+        If there are none, or more than there are marks.
     """
+    check_some("spectra", spectra, most=len(MARKERS))
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
     for (name, values), colour, marker in zip(spectra.items(), COLOURS, MARKERS, strict=False):
         ordered = values[np.abs(values).argsort()[::-1]]
@@ -96,7 +103,13 @@ def curvature_matrices(matrices: Mapping[str, Array], edges: Sequence[int] = ())
         Name → p×p. Entries `DECADES` below the largest of all, and zeros, are black.
     edges : sequence of int
         Where to draw lines between blocks.
+
+    Raises
+    ------
+    InputError
+        If there are no matrices.
     """
+    check_some("matrices", matrices)
     height = min(WIDTH / len(matrices), 0.55 * WIDTH) + 0.3
     figure, axes = plt.subplots(1, len(matrices), figsize=(WIDTH, height), squeeze=False, layout="constrained")
     largest = max(float(np.abs(matrix).max()) for matrix in matrices.values())
@@ -150,7 +163,15 @@ def agreement_and_reliability(
         One entry for each pair of names, in the order of `names`.
     reliabilities : mapping of str to float or None
         The rank correlation of each score with itself when the noise is drawn again; None where nothing is drawn.
+
+    Raises
+    ------
+    InputError
+        If there are no names, or one of a pair or a reliability is missing.
     """
+    check_some("names", names)
+    if missing := [name for name in names if name not in reliabilities]:
+        raise InputError(f"reliabilities has no entry for {missing[0]!r}.")
     size = len(names)
     values, texts = np.full((size, size), np.nan), {}
     for i, name in enumerate(names):
@@ -158,6 +179,8 @@ def agreement_and_reliability(
         texts[i, i] = "–" if reliability is None else f"{reliability:.2f}"
         values[i, i] = np.nan if reliability is None else reliability
         for j in range(i):
+            if (names[j], name) not in agreements:
+                raise InputError(f"agreements has no entry for {names[j]!r} and {name!r}.")
             pair = agreements[names[j], name]
             values[i, j], texts[i, j] = pair.value, f"{pair.value:.2f}"
             texts[j, i] = f"{pair.low:.2f}\nto\n{pair.high:.2f}"
@@ -186,7 +209,17 @@ def interval_dots(
         Of the horizontal axis.
     reference : (str, float), optional
         Name and place of a dashed line.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, more series than marks, or a series without one of the items.
     """
+    check_some("series", series, most=len(MARKERS))
+    for name, values in series.items():
+        check_some(f"series[{name!r}]", values)
+        if missing := next(iter(series.values())).keys() - values.keys():
+            raise InputError(f"series {name!r} has no entry for {min(missing)!r}.")
     items = list(next(iter(series.values())))
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.22 * len(items) * (len(series) + 1)), layout="constrained")
     for i, (name, values) in enumerate(series.items()):
@@ -213,7 +246,13 @@ def damping_curves(multiples: Array, curves: Mapping[str, Array]) -> Figure:
         The dampings, in units of the mean eigenvalue.
     curves : mapping of str to array
         Name → one value a damping.
+
+    Raises
+    ------
+    InputError
+        If there are no curves, or more than there are marks.
     """
+    check_some("curves", curves, most=len(MARKERS))
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
     for (name, values), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=False):
         axis.plot(multiples, values, color=colour, marker=marker, label=name)
@@ -230,7 +269,15 @@ def draws_curves(measured: Mapping[str, tuple[Array, Array]], predicted: Mapping
     ----------
     measured, predicted : mapping of str to (draws, reliability)
         Points and lines; what has one name has one colour.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, more than there are marks, or a line is missing.
     """
+    check_some("measured", measured, most=len(MARKERS))
+    if missing := measured.keys() - predicted.keys():
+        raise InputError(f"predicted has no entry for {min(missing)!r}.")
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
     for (name, (draws, values)), colour, marker in zip(measured.items(), COLOURS, MARKERS, strict=False):
         axis.plot(draws, values, marker, color=colour, label=name)
@@ -255,7 +302,19 @@ def cross_influence_matrices(matrices: Mapping[str, Array], labels: Sequence[int
         The class of each image, ascending.
     names : sequence of str
         Of all classes.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or the matrices, the labels and the names do not fit each other.
     """
+    check_some("matrices", matrices)
+    check_some("labels", labels)
+    for title, matrix in matrices.items():
+        if np.shape(matrix) != (len(labels), len(labels)):
+            reject(f"the shape of {title!r}", np.shape(matrix), f"{(len(labels), len(labels))}, one row a label")
+    if not (np.diff(labels) >= 0).all() or labels[0] < 0 or labels[-1] >= len(names):
+        reject("labels", list(labels), f"ascending, from 0 to {len(names) - 1}")
     columns = len(matrices)
     figure, axes = plt.subplots(1, columns, figsize=(WIDTH, WIDTH / columns + 1.2), squeeze=False, layout="constrained")
     classes, starts, counts = np.unique(labels, return_index=True, return_counts=True)

@@ -8,8 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
-from influence_lib.figures.style import COLOURS, WIDTH
+from influence_lib.errors import reject
+from influence_lib.figures.style import COLOURS, WIDTH, check_some, logarithms
 from influence_lib.influence import Scores
+from influence_lib.influence.agreement import check_comparable
 
 __all__ = ["correlation_table", "log_score_violins", "two_trainings"]
 
@@ -17,7 +19,16 @@ COLUMNS = 3
 
 
 def two_trainings(pairs: Mapping[str, tuple[Scores, Scores]]) -> Figure:
-    """Return the percentile of every image by an encoder against that by another, one panel a pair of encoders."""
+    """Return the percentile of every image by an encoder against that by another, one panel a pair of encoders.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, or the scores of a pair are of different images.
+    """
+    check_some("pairs", pairs)
+    for pair in pairs.values():
+        check_comparable(*pair)
     columns = min(len(pairs), COLUMNS)
     rows = -(-len(pairs) // columns)
     size = WIDTH, rows * (WIDTH / columns + 0.3)
@@ -43,14 +54,22 @@ def log_score_violins(groups: Mapping[str, Mapping[str, Scores]]) -> Figure:
     ----------
     groups : mapping of str to mapping of str to Scores
         Title of a panel → name → scores, all above 0.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or a score is not positive.
     """
+    check_some("groups", groups)
+    for title, scores in groups.items():
+        check_some(f"groups[{title!r}]", scores)
     counts = [len(scores) for scores in groups.values()]
     height = 0.7 + 0.42 * sum(counts) + 0.5 * len(groups)
     figure, axes = plt.subplots(
         len(groups), 1, figsize=(WIDTH, height), squeeze=False, layout="constrained", height_ratios=counts, sharex=True
     )
     for axis, (title, scores) in zip(axes.flat, groups.items(), strict=True):
-        logs = [np.log(score.values.numpy()) for score in scores.values()]
+        logs = [logarithms(name, score) for name, score in scores.items()]
         at = np.arange(len(logs))
         parts = axis.violinplot(logs, at, orientation="horizontal", showextrema=False, widths=0.9)
         for body, colour in zip(parts["bodies"], np.resize(np.array(COLOURS[:-1]), len(logs)), strict=True):
@@ -74,7 +93,15 @@ def correlation_table(values: pd.DataFrame, texts: pd.DataFrame) -> Figure:
         In [−1, 1].
     texts : DataFrame
         Of the same shape.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or the shapes differ.
     """
+    check_some("values", values)
+    if values.shape != texts.shape:
+        reject("the shape of texts", texts.shape, f"that of values, {values.shape}")
     rows, columns = values.shape
     figure, axis = plt.subplots(figsize=(WIDTH, 0.55 * rows + 1.6), layout="constrained")
     numbers, written = values.to_numpy(dtype=np.float64), texts.to_numpy(dtype=str)

@@ -1,17 +1,19 @@
 """How far two scores agree."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import DegenerateDataWarning, bootstrap, rankdata
 
-from influence_lib.errors import InputError
+from influence_lib.errors import InputError, check_integer, reject
 from influence_lib.influence.scores import Scores
 
 __all__ = [
     "Agreement",
+    "check_comparable",
     "corrected_agreement",
     "partial_agreement",
     "percentile_difference",
@@ -25,7 +27,11 @@ HELD = 2**20  # resampled images that are held at once
 
 @dataclass(frozen=True)
 class Agreement:
-    """A rank correlation with its 95 % bootstrap interval over images, each in [−1, 1]."""
+    """A rank correlation with its 95 % bootstrap interval over images, each in [−1, 1].
+
+    The value is NaN where one of the scores is the same for all images, and the interval also where one is in a
+    resample, as happens with few images or many ties.
+    """
 
     value: float
     low: float
@@ -50,8 +56,8 @@ def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     InputError
         If the scores are of different images.
     """
-    _check_same_images(a, b)
-
+    check_comparable(a, b)
+    _check_number(a)
     return _bootstrapped(_spearman, (a.values.numpy(), b.values.numpy()), seed)
 
 
@@ -76,8 +82,9 @@ def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int =
     InputError
         If the scores are of different images, or `given` determines the ranks of one of the two.
     """
-    for other in (b, *given):
-        _check_same_images(a, other)
+    for other in (b, *check_several("given", given)):
+        check_comparable(a, other)
+    _check_number(a)
     values = np.stack([score.values.numpy() for score in (a, b, *given)])
 
     def statistic(images: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -102,7 +109,7 @@ def _partial(x: np.ndarray, y: np.ndarray, known: np.ndarray) -> np.ndarray:
 
     rest_x, rest_y = rest(x), rest(y)
     power_x, power_y = (rest_x**2).sum(axis=-1), (rest_y**2).sum(axis=-1)
-    nothing = np.minimum(power_x / (x**2).sum(axis=-1), power_y / (y**2).sum(axis=-1)) < 1e-9
+    nothing = (power_x <= 1e-9 * (x**2).sum(axis=-1)) | (power_y <= 1e-9 * (y**2).sum(axis=-1))
     product = np.where(nothing, np.nan, power_x * power_y)
     return (rest_x * rest_y).sum(axis=-1) / np.sqrt(product)
 
@@ -134,6 +141,9 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
         If the scores are of different images or draws, there are fewer than two, or one is only noise.
     """
     _check_same_draws(a, b)
+    _check_number(a)
+    if any(bool((scores.by_draw == scores.by_draw[:, :1]).all()) for scores in (a, b)):
+        raise InputError("one of the scores is the same for all images: it has no ranks to correlate.")
     if len(a.by_draw) < 2:
         raise InputError("the scores have 1 draw, but the correction for its noise needs 2 or more.")
 
@@ -185,7 +195,9 @@ def percentile_difference(a: Scores, b: Scores) -> Scores:
     _check_same_draws(a, b)
     ranks_a, ranks_b = (ranked(scores.by_draw.numpy()) for scores in (a, b))
     by_draw = torch.from_numpy(100 / len(a) * (ranks_a - ranks_b)).float()
-    return Scores(by_draw, a.ids, {"score": "percentile difference", "of": [dict(a.settings), dict(b.settings)]})
+    settings = {"score": "percentile difference", "of": [dict(a.settings), dict(b.settings)]}
+    data = {"data": a.settings["data"]} if "data" in a.settings else {}
+    return Scores(by_draw, a.ids, settings | data)
 
 
 def top_overlap(a: Scores, b: Scores, k: int) -> float:
@@ -194,11 +206,10 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
     Raises
     ------
     InputError
-        If the scores are of different images, or there are fewer than `k`.
+        If the scores are of different images, or `k` is no number of them.
     """
-    _check_same_images(a, b)
-    if not 1 <= k <= len(a):
-        raise InputError(f"k is {k}, but it must be between 1 and the number of images, {len(a)}.")
+    check_comparable(a, b)
+    k = check_integer("k", k, 1, len(a), f"a whole number between 1 and the number of images, {len(a)}")
     return float(torch.isin(a.highest(k), b.highest(k)).float().mean())
 
 
@@ -211,29 +222,90 @@ def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return the rank correlation along an axis."""
     ranks = (ranked(values, axis) for values in (x, y))
     x, y = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
-    return (x * y).sum(axis=axis) / np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
+    with np.errstate(invalid="ignore"):  # NaN where all images tie
+        return (x * y).sum(axis=axis) / np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
 
 
 def _bootstrapped(statistic: Callable[..., np.ndarray], data: tuple[np.ndarray, ...], seed: int) -> Agreement:
     """Return a statistic with its percentile interval over resampled images."""
-    interval = bootstrap(
-        data,
-        statistic,
-        paired=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, HELD // len(data[0])),
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # NaN says it
+        interval = bootstrap(
+            data,
+            statistic,
+            paired=True,
+            n_resamples=RESAMPLES,
+            batch=max(1, HELD // len(data[0])),
+            method="percentile",
+            rng=np.random.default_rng(check_integer("seed", seed, 0)),
+        ).confidence_interval
     return Agreement(float(statistic(*data)), float(interval.low), float(interval.high))
 
 
+def check_comparable(a: Scores, b: Scores) -> None:
+    """Refuse scores of different images, in another order, or that are not finite.
+
+    Images are the same where their ids and, as far as both scores say it, their pixels and labels are.
+
+    Raises
+    ------
+    InputError
+        If they are not to be put together.
+    """
+    for scores in (a, b):
+        if not isinstance(scores, Scores):
+            reject("scores", type(scores).__name__, "Scores, as self_influence returns them")
+    difference = _different_ids(a.ids.tolist(), b.ids.tolist()) or _different_data(a.settings, b.settings)
+    if difference:
+        raise InputError(f"the two scores are of different images ({difference}): score the same image set twice.")
+    for scores in (a, b):
+        bad = ~torch.isfinite(scores.by_draw).all(dim=0)
+        if bad.any():
+            raise InputError(
+                f"the scores of {int(bad.sum())} images are not finite, the first of them id {int(scores.ids[bad][0])}."
+            )
+
+
+def check_several(name: str, scores: Sequence[Scores]) -> Sequence[Scores]:
+    """Return a sequence of scores; a single one is none.
+
+    Raises
+    ------
+    InputError
+        If it is no sequence.
+    """
+    if not isinstance(scores, Sequence) or isinstance(scores, str):
+        reject(name, type(scores).__name__, "a list of Scores")
+    return scores
+
+
+def _different_ids(a: Sequence[int], b: Sequence[int]) -> str:
+    """Return how two lists of ids differ, or nothing."""
+    if len(a) != len(b):
+        return f"{len(a)} and {len(b)}"
+    if a != b and sorted(a) == sorted(b):
+        return "the same ids in another order"
+    return next((f"ids {i} and {j} in the same place" for i, j in zip(a, b, strict=True) if i != j), "")
+
+
+def _different_data(a: Mapping[str, object], b: Mapping[str, object]) -> str:
+    """Return how the descriptions of two image sets in settings differ, or nothing where one is not there."""
+    one, other = a.get("data"), b.get("data")
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return ""
+    keys = ["fingerprint"] if "fingerprint" in one and "fingerprint" in other else ["name", "split"]
+    if all(one.get(key) == other.get(key) for key in keys if key in one and key in other):
+        return ""
+    first, second = (" ".join(str(data.get(key, "?")) for key in ("name", "split")) for data in (one, other))
+    return f"{first} and {second}" if first != second else f"{first} twice, with other pixels or labels"
+
+
 def _check_same_draws(a: Scores, b: Scores) -> None:
-    _check_same_images(a, b)
+    check_comparable(a, b)
     if len(a.by_draw) != len(b.by_draw):
         raise InputError(f"the two scores have {len(a.by_draw)} and {len(b.by_draw)} draws, but it must be the same.")
 
 
-def _check_same_images(a: Scores, b: Scores) -> None:
-    if a.ids.tolist() != b.ids.tolist():
-        raise InputError("the two scores are of different images: score the same image set twice.")
+def _check_number(a: Scores) -> None:
+    if len(a) < 2:
+        raise InputError(f"the scores are of {len(a)} images, but a rank correlation needs 2 or more.")

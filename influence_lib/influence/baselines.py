@@ -10,11 +10,12 @@ from tqdm import tqdm
 
 from influence_lib.data import ImageSet, image_statistics
 from influence_lib.device import resolve_device
-from influence_lib.errors import reject
+from influence_lib.errors import check_integer
 from influence_lib.influence.pairs import Pairs, build_loss
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import Scores, checked, score_settings
 from influence_lib.pretrain import embed
+from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss", "statistic_scores"]
 
@@ -36,7 +37,19 @@ def raw_loss(
     """Return the loss itself of every image: the baseline with no gradient and no curvature.
 
     The parameters are those of `self_influence`, and the same seed gives the same perturbed images.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    FloatingPointError
+        If a loss is not finite; the sentence names the first image.
+
+    Examples
+    --------
+    >>> raw_loss(encoder, images, draws=2).highest(10)
     """
+    check_images("images", images)
     settings = score_settings(images, perturbation, loss, views, draws, seed, score="raw loss")
     pairs = Pairs(images, perturbation, views, draws, seed, resolve_device(device))
     encoder = copy.deepcopy(encoder).to(pairs.device).eval()  # the caller's keeps its device and mode
@@ -59,7 +72,18 @@ def random_score(images: ImageSet, draws: int = 1, seed: int = 0) -> Scores:
         How many independent scores are averaged, as in `self_influence`.
     seed : int
         Of the scores.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> rank_agreement(scores, random_score(images))
     """
+    check_images("images", images)
+    draws, seed = check_integer("draws", draws), check_integer("seed", seed, 0)
     rng = np.random.default_rng([seed, 1])
     by_draw = torch.from_numpy(rng.random((draws, len(images)), dtype=np.float32))
     return Scores(by_draw, images.ids, {"score": "random", "draws": draws, "seed": seed, "data": images.describe()})
@@ -72,7 +96,17 @@ def statistic_scores(images: ImageSet, progress: bool = True) -> dict[str, Score
     -------
     dict of str to Scores
         Statistic → its value of each image; one draw, as nothing is random.
+
+    Raises
+    ------
+    InputError
+        If there are no images.
+
+    Examples
+    --------
+    >>> statistic_scores(images)["brightness"].highest(10)
     """
+    check_images("images", images)
     table = image_statistics(images, progress)
     return {
         str(name): Scores(
@@ -107,10 +141,16 @@ def embedding_norm(
 
     Raises
     ------
+    InputError
+        If there are no images.
     FloatingPointError
         If a representation is not finite; the sentence names the first image.
+
+    Examples
+    --------
+    >>> embedding_norm(encoder, images).lowest(10)
     """
-    features = _representations(encoder, images, device, progress)
+    features = embed(encoder, images, device=device, progress=progress)
     return Scores(features.norm(dim=1)[None], images.ids, {"score": "embedding norm", "data": images.describe()})
 
 
@@ -147,10 +187,15 @@ def knn_distance(
         If `k` is not allowed.
     FloatingPointError
         If a representation is not finite; the sentence names the first image.
+
+    Examples
+    --------
+    >>> knn_distance(encoder, images, k=5).highest(10)
     """
-    if not isinstance(k, int) or not 1 <= k < len(images):
-        reject("k", k, f"a whole number from 1 to {len(images) - 1}, the number of other images")
-    unit = F.normalize(_representations(encoder, images, device, progress), dim=1).to(resolve_device(device))
+    check_images("images", images, least=2)
+    others = len(images) - 1
+    k = check_integer("k", k, 1, others, f"a whole number from 1 to {others}, the number of other images")
+    unit = F.normalize(embed(encoder, images, device=device, progress=progress), dim=1).to(resolve_device(device))
     # bounds the distances to all images and the k neighbours' representations
     parts = torch.arange(len(unit), device=unit.device).split(max(1, HELD // max(len(unit), k * unit.shape[1])))
     distances = [_neighbour_distance(unit, rows, k) for rows in tqdm(parts, desc="neighbours", disable=not progress)]
@@ -165,15 +210,3 @@ def _neighbour_distance(unit: Tensor, rows: Tensor, k: int) -> Tensor:
     nearest = unit[distance.topk(k, dim=1, largest=False).indices]
     # cdist is exact enough to choose the neighbours, but its matrix product cancels where representations agree
     return 0.5 * (unit[rows][:, None] - nearest).square().sum(dim=2).mean(dim=1)
-
-
-def _representations(encoder: nn.Module, images: ImageSet, device: str | torch.device, progress: bool) -> Tensor:
-    """Return the finite representations of unperturbed images: float32 N×D, on the CPU."""
-    features = embed(encoder, images, device=device, progress=progress)
-    bad = ~torch.isfinite(features).all(dim=1)
-    if bad.any():
-        raise FloatingPointError(
-            f"the representations of {int(bad.sum())} images are not finite,"
-            f" the first of them id {int(images.ids[bad][0])}."
-        )
-    return features

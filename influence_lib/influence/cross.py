@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import InputError, reject
+from influence_lib.errors import InputError, check_choice, check_integer, reject
 from influence_lib.influence.cost import preflight
 from influence_lib.influence.curvature import Curvature, Fit
 from influence_lib.influence.pairs import PairBatch
@@ -16,6 +16,7 @@ from influence_lib.influence.passes import GradientSource, LayerFactors, Totals,
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import score_settings
 from influence_lib.influence.scoring import OWN, check_fit, fit_curvature, resolved_fit
+from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["CrossInfluence", "cross_influence"]
 
@@ -40,7 +41,16 @@ class CrossInfluence:
     ids: Tensor
 
     def highest(self, query: int, k: int) -> Tensor:
-        """Return the positions of the k images with the highest values for the query at this position."""
+        """Return the positions of the k images with the highest values for the query at this position.
+
+        Raises
+        ------
+        InputError
+            If there is no such query, or `k` is no number of images.
+        """
+        queries, images = self.values.shape
+        query = check_integer("query", query, 0, queries - 1)
+        k = check_integer("k", k, 1, images, f"a whole number from 1 to {images}, the number of images")
         return torch.argsort(self.values[query], descending=True, stable=True)[:k]
 
 
@@ -92,9 +102,17 @@ def cross_influence(
         If a value is not allowed, or the queries' gradients do not fit.
     FloatingPointError
         If a gradient is not finite.
+
+    Examples
+    --------
+    >>> cross_influence(encoder, images.subset([3]), images).highest(query=0, k=10)
     """
-    if curvature not in OWN:
-        reject("curvature", curvature, OWN)
+    for name, each in (("queries", queries), ("images", images)):
+        check_images(name, each)
+    size, expected = (tuple(each.images.shape[2:]) for each in (queries, images))
+    if size != expected:
+        reject("the size of queries", size, f"that of the images, {expected}")
+    check_choice("curvature", curvature, OWN)
     if curvature == "ekfac" and rank is not None:
         reject("rank", rank, "None with curvature = 'ekfac': the fast mode keeps squares, which have no signs")
     check_fit(curvature, fisher, damping, factor_pairs, rank, None)

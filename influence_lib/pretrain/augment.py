@@ -1,10 +1,13 @@
 """Training augmentations: one random draw for every image, on the device that trains."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
+from influence_lib.errors import check_number, reject
 from influence_lib.optional import needed
 
 __all__ = ["Augmentation", "AugmentationSettings"]
@@ -27,6 +30,15 @@ class AugmentationSettings:
         Range of the blur's standard deviation in pixels.
     min_scale, max_scale : float
         Range of the crop's area as a part of the image's.
+
+    Raises
+    ------
+    InputError
+        If a value is outside what it can be.
+
+    Examples
+    --------
+    >>> AugmentationSettings(blur_probability=0.0)
     """
 
     brightness: float = 0.8
@@ -41,6 +53,23 @@ class AugmentationSettings:
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     min_scale: float = 0.08
     max_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            self._check(name, least=0)
+        self._check("hue", least=0, most=0.5)
+        for name in ("jitter", "gray", "flip", "blur", "solarize"):
+            self._check(f"{name}_probability", least=0, most=1)
+        self._check("max_scale", above=0, most=1)
+        self._check("min_scale", above=0, most=self.max_scale)
+        low_high = self.blur_sigma
+        if not isinstance(low_high, Sequence) or isinstance(low_high, str) or len(low_high) != 2:
+            reject("blur_sigma", low_high, "two numbers, the least and the largest standard deviation in pixels")
+        low = check_number("blur_sigma", low_high[0], above=0)
+        object.__setattr__(self, "blur_sigma", (low, check_number("blur_sigma", low_high[1], least=low)))
+
+    def _check(self, name: str, least: float = -math.inf, most: float = math.inf, above: float = -math.inf) -> None:
+        object.__setattr__(self, name, check_number(name, getattr(self, name), least, most, above))
 
     def describe(self) -> dict[str, object]:
         """Return the settings as JSON-able values."""

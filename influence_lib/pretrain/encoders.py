@@ -3,18 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, conv1x1
 
-from influence_lib.errors import reject
+from influence_lib.errors import check_choice, check_integer, check_number, reject
 
-__all__ = ["CIFAR_MEAN", "CIFAR_STD", "Encoder", "build_encoder"]
+__all__ = ["CIFAR_MEAN", "CIFAR_STD", "NORMALISATIONS", "Encoder", "build_encoder", "check_normalisation"]
 
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 """Channel means of CIFAR-10 in [0, 1], as solo-learn normalises it."""
 CIFAR_STD = (0.247, 0.243, 0.261)
 """Channel standard deviations of CIFAR-10 in [0, 1], as solo-learn normalises it."""
+NORMALISATIONS = {
+    "cifar10": (CIFAR_MEAN, CIFAR_STD),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Image set → channel means and standard deviations in [0, 1], solo-learn's."""
 
 
 class ResNet18(nn.Module):
@@ -47,6 +54,31 @@ def _stage(channels: int, planes: int, stride: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(channels, planes, stride, downsample), BasicBlock(planes, planes))
 
 
+def check_normalisation(value: object) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the channel means and standard deviations that a name or a pair stands for.
+
+    Raises
+    ------
+    InputError
+        If it is no name in `NORMALISATIONS` and no pair (mean, std) of three numbers each, in [0, 1] and (0, 1].
+    """
+    if isinstance(value, str):
+        return NORMALISATIONS[check_choice("normalisation", value, list(NORMALISATIONS))]
+    if not isinstance(value, Sequence) or len(value) != 2:
+        reject("normalisation", value, f"a pair (mean, std) or one of {', '.join(map(repr, NORMALISATIONS))}")
+    mean, std = (_channels(name, values) for name, values in zip(("mean", "std"), value, strict=True))
+    means = tuple(check_number("mean", number, least=0, most=1) for number in mean)
+    return means, tuple(check_number("std", number, above=0, most=1) for number in std)
+
+
+def _channels(name: str, values: object) -> Sequence[object]:
+    """Return the numbers of the three channels."""
+    numbers = values.tolist() if isinstance(values, Tensor | np.ndarray) else values
+    if not isinstance(numbers, Sequence) or isinstance(numbers, str) or len(numbers) != 3:
+        reject(name, values, "three numbers, one a channel, for pixels in [0, 1]")
+    return numbers
+
+
 class Encoder(nn.Module):
     """An encoder f that maps images to representations.
 
@@ -57,7 +89,7 @@ class Encoder(nn.Module):
     backbone : ResNet18
         Maps normalised images to features.
     mean, std : sequence of float
-        Channel mean and standard deviation in [0, 1].
+        Mean and standard deviation of the three channels, in [0, 1] and (0, 1].
     settings : mapping, optional
         How the encoder was made: method, width, data, seed and so on.
     history : sequence of dict, optional
@@ -84,8 +116,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.projector = None
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        for name, channels in zip(("mean", "std"), check_normalisation((mean, std)), strict=True):
+            self.register_buffer(name, torch.tensor(channels).view(1, 3, 1, 1), persistent=False)
         self.settings = dict(settings or {})
         self.history = list(history)
 
@@ -115,10 +147,12 @@ def build_encoder(width: int = 64, stem_padding: int = 1) -> Encoder:
     Raises
     ------
     InputError
-        If `width` is not a positive integer or `stem_padding` is neither 1 nor 2.
+        If `width` is no whole number above 0 or `stem_padding` is neither 1 nor 2.
+
+    Examples
+    --------
+    >>> build_encoder(16)(torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 128])
     """
-    if not isinstance(width, int) or width < 1:
-        reject("width", width, "a positive integer")
-    if stem_padding not in (1, 2):
-        reject("stem_padding", stem_padding, (1, 2))
+    width, stem_padding = check_integer("width", width), check_integer("stem_padding", stem_padding, 1, 2)
     return Encoder(ResNet18(width, stem_padding), settings={"width": width, "stem_padding": stem_padding})

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from influence_lib.data import ImageSet
 from influence_lib.device import resolve_device
+from influence_lib.errors import InputError, check_integer, reject
 
-__all__ = ["Accuracy", "embed", "knn_accuracy", "linear_accuracy"]
+__all__ = ["Accuracy", "check_images", "embed", "knn_accuracy", "linear_accuracy"]
 
 KNN_TEMPERATURE = 0.07
 
@@ -60,11 +61,65 @@ def embed(
     device: str | torch.device = "auto",
     progress: bool = False,
 ) -> Tensor:
-    """Return the representations of unperturbed images: float32 N×D, on the CPU, in eval mode."""
+    """Return the representations of unperturbed images.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps B×3×H×W pixels in [0, 1] to B×D. Used in eval mode; its own mode and device stay as they are.
+    images : ImageSet
+        N images.
+    batch_size : int
+        How many pass at once.
+    device : str or torch.device
+        ``"auto"`` or a torch device.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Tensor
+        float32 N×D, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    FloatingPointError
+        If a representation is not finite; the sentence names the first image.
+
+    Examples
+    --------
+    >>> embed(build_encoder(16), images).shape
+    torch.Size([5000, 128])
+    """
+    check_images("images", images)
     target = resolve_device(device)
+    batches = images.images.split(check_integer("batch_size", batch_size))
     encoder = copy.deepcopy(encoder).to(target).eval()  # the caller's keeps its device and mode
-    batches = tqdm(images.images.split(batch_size), desc="representations", disable=not progress)
-    return torch.cat([encoder(batch.to(target).float() / 255).float().cpu() for batch in batches])
+    passes = tqdm(batches, desc="representations", disable=not progress)
+    features = torch.cat([encoder(batch.to(target).float() / 255).float().cpu() for batch in passes])
+    bad = ~torch.isfinite(features).flatten(1).all(dim=1)
+    if bad.any():
+        raise FloatingPointError(
+            f"the representations of {int(bad.sum())} images are not finite,"
+            f" the first of them id {int(images.ids[bad][0])}."
+        )
+    return features
+
+
+def check_images(name: str, images: object, least: int = 1) -> None:
+    """Refuse what is no image set, and one of too few images.
+
+    Raises
+    ------
+    InputError
+        If it is.
+    """
+    if not isinstance(images, ImageSet):
+        reject(name, type(images).__name__, "an ImageSet, as data.load returns it")
+    if len(images) < least:
+        reject(f"the number of images in {name}", len(images), f"{least} or more")
 
 
 def knn_accuracy(
@@ -77,12 +132,25 @@ def knn_accuracy(
     encoder : nn.Module
         Maps N×3×H×W pixels in [0, 1] to N×D.
     train, test : ImageSet
-        Labelled images.
+        Labelled images of the same classes.
     k : int
         Number of neighbours; all training images where there are fewer.
     device : str or torch.device
         Where to compute the representations.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed, an image has no label, or the two sets have other classes.
+    FloatingPointError
+        If a representation is not finite.
+
+    Examples
+    --------
+    >>> knn_accuracy(encoder, data.load("cifar10"), data.load("cifar10", split="test")).value
     """
+    k = check_integer("k", k)
+    _check_labelled(train, test)
     classifier = KNeighborsClassifier(
         n_neighbors=min(k, len(train)),
         metric="cosine",
@@ -101,12 +169,41 @@ def linear_accuracy(
     encoder : nn.Module
         Maps N×3×H×W pixels in [0, 1] to N×D.
     train, test : ImageSet
-        Labelled images.
+        Labelled images of the same classes, two or more in `train`.
     device : str or torch.device
         Where to compute the representations.
+
+    Raises
+    ------
+    InputError
+        If an image has no label, or the two sets have other classes.
+    FloatingPointError
+        If a representation is not finite.
+
+    Examples
+    --------
+    >>> linear_accuracy(encoder, data.load("cifar10"), data.load("cifar10", split="test")).value
     """
+    _check_labelled(train, test)
+    if len(train.labels.unique()) < 2:
+        only = train.class_names[int(train.labels[0])]
+        raise InputError(f"all images of train are of class {only!r}, but a linear classifier needs 2 classes or more.")
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     return _fit_and_test(classifier, encoder, train, test, device)
+
+
+def _check_labelled(train: ImageSet, test: ImageSet) -> None:
+    """Refuse image sets between which there is no accuracy."""
+    for name, images in (("train", train), ("test", test)):
+        check_images(name, images)
+        unlabelled = int((images.labels < 0).sum())
+        if unlabelled:
+            raise InputError(f"{unlabelled} of the {len(images)} images of {name} have no label: there is no accuracy.")
+    a, b = train.class_names, test.class_names
+    if a != b:
+        pairs = [(i, one, other) for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other]
+        differs = "class {} is {!r} and {!r}".format(*pairs[0]) if pairs else f"{len(a)} and {len(b)} classes"
+        raise InputError(f"train and test have other classes ({differs}): load both from one image set.")
 
 
 def _fit_and_test(

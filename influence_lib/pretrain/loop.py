@@ -1,8 +1,10 @@
 """One training loop for every method."""
 
 import math
+import os
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from influence_lib.data import ImageSet
-from influence_lib.device import autocast_dtype, cudnn_settings, resolve_device
-from influence_lib.errors import InputError, reject
+from influence_lib.device import PRECISIONS, autocast_dtype, cudnn_settings, resolve_device
+from influence_lib.errors import InputError, check_choice, check_integer, check_number, reject
 from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import TrainingState, encoder_from_state, load_state, save_state
 from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
+from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.lars import LARS
 from influence_lib.pretrain.methods import METHODS, MomentumMethod
 from influence_lib.pretrain.patchconv import use_patch_convolutions
@@ -28,6 +31,7 @@ __all__ = ["pretrain", "pretrain_settings"]
 MOMENTUM = 0.9
 WARMUP_EPOCHS = 10
 WARMUP_START_LR = 0.003
+MAX_SEED = 2**63 - 1
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
 
@@ -51,36 +55,51 @@ def pretrain_settings(
     InputError
         If a value is not allowed; the sentence names the parameter.
     """
-    if method not in METHODS:
-        reject("method", method, list(METHODS))
-    for name, value in {"width": width, "epochs": epochs}.items():
-        if not isinstance(value, int) or value < 1:
-            reject(name, value, "a positive integer")
-    if not 2 <= batch_size <= len(images):
-        reject("batch_size", batch_size, f"between 2 and the number of images, {len(images)}")
-    if method == "supervised" and bool((images.labels < 0).any()):
-        reject("method", method, "one without labels for images without labels")
-    defaults = METHODS[method].DEFAULTS
-    if unknown := set(hyper) - set(defaults):
-        reject("hyper-parameter", sorted(unknown)[0], list(defaults))
-    for name, chosen in hyper.items():
-        if not chosen > 0 and name != "weight_decay":
-            reject(name, chosen, "positive")
-        if name.endswith("_tau") and chosen > 1:
-            reject(name, chosen, "at most 1")
+    check_images("images", images, least=2)
+    method_class = METHODS[check_choice("method", method, list(METHODS))]
+    if method == "supervised":
+        _check_classes(images)
+    if not isinstance(augmentation, AugmentationSettings | None):
+        reject("augmentation", augmentation, "AugmentationSettings or None")
+    check_choice("precision", precision, ("auto", *PRECISIONS))
     dtype = autocast_dtype(precision, resolve_device(device))
     return {
         "method": method,
-        "width": width,
-        "stem_padding": stem_padding,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "seed": seed,
+        "width": check_integer("width", width),
+        "stem_padding": check_integer("stem_padding", stem_padding, 1, 2),
+        "epochs": check_integer("epochs", epochs),
+        "batch_size": check_integer(
+            "batch_size", batch_size, 2, len(images), f"between 2 and the number of images, {len(images)}"
+        ),
+        "seed": check_integer("seed", seed, 0, MAX_SEED),
         "precision": "fp32" if dtype is None else str(dtype).removeprefix("torch."),
         "augmentation": (augmentation or AugmentationSettings()).describe(),
-        "hyper": {**defaults, **hyper},
+        "hyper": {**method_class.DEFAULTS, **_check_hyper(method_class.DEFAULTS, hyper)},
         "data": images.describe(),
     }
+
+
+def _check_classes(images: ImageSet) -> None:
+    """Refuse images from which a classifier has nothing to learn."""
+    if bool((images.labels < 0).any()):
+        reject("method", "supervised", "one without labels for images without labels")
+    if len(images.labels.unique()) < 2:
+        reject("method", "supervised", "one without labels for images of a single class")
+
+
+def _check_hyper(defaults: Mapping[str, float], hyper: Mapping[str, object]) -> dict[str, float]:
+    """Return hyper-parameters as plain numbers: whole ones where the default is one."""
+    if unknown := set(hyper) - set(defaults):
+        reject("hyper-parameter", min(unknown), list(defaults))
+    numbers: dict[str, float] = {}
+    for name, value in hyper.items():
+        if isinstance(defaults[name], int):
+            numbers[name] = check_integer(name, value)
+        elif name == "weight_decay":
+            numbers[name] = check_number(name, value, least=0)
+        else:
+            numbers[name] = check_number(name, value, above=0, most=1 if name.endswith("_tau") else math.inf)
+    return numbers
 
 
 def pretrain(
@@ -167,15 +186,14 @@ def pretrain(
         augmentation,
         **hyper,
     )
-    last = epochs if stop_at is None else stop_at
-    if not isinstance(last, int) or not 1 <= last <= epochs:
-        reject("stop_at", stop_at, f"a whole number from 1 to epochs, {epochs}")
+    epochs = settings["epochs"]
+    allowed = f"a whole number from 1 to epochs, {epochs}"
+    last = epochs if stop_at is None else check_integer("stop_at", stop_at, 1, epochs, allowed)
     run = _Run(images, settings, resolve_device(device), augmentation)
     if checkpoint is None:
         run.train(last, None, progress)
     else:
-        folder = Path(checkpoint)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = _writable_folder(checkpoint)
         with FileLock(folder / ".lock"):
             run.resume(load_state(folder), folder)
             if run.epoch > last:
@@ -185,6 +203,19 @@ def pretrain(
                 )
             run.train(last, folder, progress)
     return encoder_from_state(run.encoder.state_dict(), settings, run.history)
+
+
+def _writable_folder(checkpoint: object) -> Path:
+    """Return the folder of a run, made if it is not there."""
+    if not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint):
+        reject("checkpoint", checkpoint, "a folder")
+    folder = Path(checkpoint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            return folder
+    except (OSError, ValueError) as error:
+        raise InputError(f"checkpoint is {str(folder)!r}, which is no folder to write into ({error}).") from error
 
 
 class _Run:

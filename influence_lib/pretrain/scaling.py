@@ -1,6 +1,6 @@
 """The papers' hyper-parameters at another scale."""
 
-from influence_lib.errors import reject
+from influence_lib.errors import check_choice, check_integer, reject
 from influence_lib.pretrain.methods import METHODS, MomentumMethod
 
 __all__ = ["scaled_hyper"]
@@ -41,10 +41,11 @@ def scaled_hyper(method: str, width: int, n_images: int, epochs: int, batch_size
     Raises
     ------
     InputError
-        If `method` is unknown or there are fewer images than a batch has.
+        If `method` is unknown, a number is none, or there are fewer images than a batch has.
     """
-    if method not in METHODS:
-        reject("method", method, list(METHODS))
+    check_choice("method", method, list(METHODS))
+    width, epochs = check_integer("width", width), check_integer("epochs", epochs)
+    n_images, batch_size = check_integer("n_images", n_images), check_integer("batch_size", batch_size)
     if n_images < batch_size:
         reject("n_images", n_images, f"at least the batch size, {batch_size}")
     steps_ratio = (PAPER_IMAGES // PAPER_BATCH) / (n_images // batch_size)

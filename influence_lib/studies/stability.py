@@ -7,7 +7,7 @@ import numpy as np
 
 from influence_lib.errors import InputError
 from influence_lib.influence import Scores
-from influence_lib.influence.agreement import ranked
+from influence_lib.influence.agreement import check_comparable, check_several, ranked
 
 __all__ = ["PAPER_LOG_SCORES", "PAPER_TABLE_4", "LogScores", "explained_variance", "log_scores"]
 
@@ -65,11 +65,13 @@ def log_scores(scores: Scores) -> LogScores:
     Raises
     ------
     InputError
-        If a score is not positive.
+        If there are no scores, or one is not positive or not finite.
     """
+    check_comparable(scores, scores)
     values = scores.values.double().numpy()
-    if not (values > 0).all():
-        raise InputError(f"the least score is {values.min()}, but all must be positive to have a logarithm.")
+    if len(values) == 0 or not (values > 0).all():
+        least = values.min() if len(values) else "that of no image"
+        raise InputError(f"the least score is {least}, but all must be positive to have a logarithm.")
     logs = np.log(values)
     return LogScores(float(logs.mean()), float(logs.std()), float(np.log(values.mean())))
 
@@ -87,11 +89,13 @@ def explained_variance(scores: Scores, by: Sequence[Scores]) -> float:
     Raises
     ------
     InputError
-        If the scores are of different images.
+        If the scores are of different images, or there is no variance.
     """
-    if any(other.ids.tolist() != scores.ids.tolist() for other in by):
-        raise InputError("the scores are of different images: score the same image set.")
+    for other in (scores, *check_several("by", by)):
+        check_comparable(scores, other)
     ranks = ranked(scores.values.numpy())
+    if len(ranks) == 0 or ranks.var() == 0:
+        raise InputError("the score is the same for all images: there is no variance to explain.")
     design = np.stack([np.ones(len(ranks)), *(ranked(other.values.numpy()) for other in by)], axis=1)
     rest = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
     return float(1 - rest.var() / ranks.var())

@@ -186,3 +186,106 @@ def test_a_score_that_follows_from_what_is_known_is_refused():
         partial_agreement(a, b, [scores_of(b.values.double().exp())])
     with pytest.raises(InputError, match="different images"):
         partial_agreement(a, b, [scores_of([1, 2])])
+
+
+def of_data(values, **data) -> Scores:
+    return Scores(torch.tensor([values]).float(), torch.arange(len(values)), {"data": data} if data else {})
+
+
+TAKES_TWO = [
+    rank_agreement,
+    percentile_difference,
+    corrected_agreement,
+    lambda a, b: partial_agreement(a, b, []),
+    lambda a, b: partial_agreement(a, a, [b]),
+    lambda a, b: top_overlap(a, b, 1),
+]
+CIFAR = {"name": "cifar10", "split": "train", "n": 3, "fingerprint": "ab"}
+
+
+@pytest.mark.parametrize("compare", TAKES_TWO)
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (CIFAR | {"fingerprint": "cd"}, "cifar10 train twice, with other pixels or labels"),
+        (CIFAR | {"split": "test", "fingerprint": "cd"}, "cifar10 train and cifar10 test"),
+        ({"name": "cifar10", "split": "test"}, "cifar10 train and cifar10 test"),
+        ({"name": "cifar100", "split": "train"}, "cifar10 train and cifar100 train"),
+    ],
+)
+def test_scores_of_other_pixels_are_refused(compare, other, difference):
+    with pytest.raises(InputError, match=f"of different images \\({difference}\\)"):
+        compare(of_data([1, 2, 3], **CIFAR), of_data([1, 2, 3], **other))
+
+
+@pytest.mark.parametrize("other", [CIFAR, CIFAR | {"name": "parquet"}, {"name": "cifar10", "split": "train"}, {}])
+def test_scores_of_the_same_pixels_are_compared(other):
+    assert rank_agreement(of_data([1, 2, 3], **CIFAR), of_data([1, 2, 3], **other)).value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("compare", TAKES_TWO)
+@pytest.mark.parametrize(
+    ("ids", "difference"),
+    [([0, 2, 1], "the same ids in another order"), ([0, 1, 5], "ids 2 and 5 in the same place"), ([0, 1], "3 and 2")],
+)
+def test_scores_of_other_ids_are_refused(compare, ids, difference):
+    a, b = scores_of([1, 2, 3]), scores_of(np.arange(len(ids)), torch.tensor(ids))
+    with pytest.raises(InputError, match=f"of different images \\({difference}\\)"):
+        compare(a, b)
+
+
+@pytest.mark.parametrize("compare", TAKES_TWO)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_refused(compare, value):
+    with pytest.raises(InputError, match="scores of 1 images are not finite, the first of them id 1"):
+        compare(scores_of([1, 2, 3]), scores_of([1, value, 3]))
+
+
+@pytest.mark.parametrize("compare", TAKES_TWO)
+def test_what_is_no_scores_is_named(compare):
+    with pytest.raises(InputError, match="scores is 'Tensor', but it must be Scores"):
+        compare(scores_of([1, 2, 3]), torch.ones(3))
+
+
+def test_a_difference_knows_its_images():
+    difference = percentile_difference(of_data([1, 2, 3], **CIFAR), of_data([3, 2, 1], **CIFAR))
+    assert difference.settings["data"] == CIFAR
+    with pytest.raises(InputError, match="different images"):
+        rank_agreement(difference, of_data([1, 2, 3], **CIFAR | {"fingerprint": "cd"}))
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_correlation_needs_two_images(n):
+    with pytest.raises(InputError, match=f"scores are of {n} images, but a rank correlation needs 2 or more"):
+        rank_agreement(scores_of(np.ones(n)), scores_of(np.ones(n)))
+
+
+def test_what_is_not_determined_is_nan():
+    two = rank_agreement(scores_of([1, 2]), scores_of([2, 1]))
+    assert two.value == pytest.approx(-1)
+    assert np.isnan([two.low, two.high]).all()
+    assert np.isnan(rank_agreement(scores_of([1, 2, 3]), scores_of([1, 1, 1])).value)
+
+
+def test_a_constant_has_no_ranks_to_correct():
+    constant = Scores(torch.ones(2, 4), torch.arange(4), {})
+    with pytest.raises(InputError, match="one of the scores is the same for all images"):
+        corrected_agreement(constant, Scores(torch.rand(2, 4), torch.arange(4), {}))
+
+
+@pytest.mark.parametrize("k", [1.0, "2", True, None])
+def test_k_is_an_integer(k):
+    a = scores_of([1, 2, 3])
+    with pytest.raises(
+        InputError, match=r"k is .*, but it must be a whole number between 1 and the number of images, 3"
+    ):
+        top_overlap(a, a, k)
+    assert top_overlap(a, a, np.int64(2)) == top_overlap(a, a, torch.tensor(2)) == 1
+
+
+def test_other_arguments_are_named():
+    a, b = correlated(0.5, n=20)
+    with pytest.raises(InputError, match="seed is -1"):
+        rank_agreement(a, b, seed=-1)
+    with pytest.raises(InputError, match="given is 'Scores', but it must be a list of Scores"):
+        partial_agreement(a, b, a)

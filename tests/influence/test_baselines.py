@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from influence_lib.errors import InputError
-from influence_lib.influence.baselines import embedding_norm, knn_distance
+from influence_lib.influence import raw_loss
+from influence_lib.influence.baselines import embedding_norm, knn_distance, random_score, statistic_scores
 from tests.images import noise_images
 
 SCORES = {"embedding norm": (embedding_norm, {}), "kNN distance": (knn_distance, {"k": 3})}
@@ -165,3 +167,48 @@ def test_progress_is_shown_on_demand(score, arguments, images, capsys):
     shown = capsys.readouterr().err
     assert "representations" in shown
     assert ("neighbours" in shown) == (score is knn_distance)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"draws": 0}, "draws is 0"),
+        ({"draws": 1.0}, "draws is 1.0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": "0"}, "seed is '0'"),
+    ],
+)
+def test_arguments_of_the_random_score_are_named(arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        random_score(noise_images(4), **arguments)
+
+
+@pytest.mark.parametrize("k", [0, 4, 2.0, "2", True, None])
+def test_the_number_of_neighbours_is_named(k):
+    with pytest.raises(InputError, match="a whole number from 1 to 3, the number of other images") as error:
+        knn_distance(nn.Flatten(), noise_images(4), k)
+    assert f"k is {k!r}, " in str(error.value)
+
+
+def test_integers_of_numpy_are_integers():
+    images = noise_images(4)
+    scores = knn_distance(nn.Flatten(), images, np.int64(2), progress=False)
+    assert scores.settings == knn_distance(nn.Flatten(), images, 2, progress=False).settings
+    assert type(scores.settings["k"]) is int
+    assert type(random_score(images, np.int64(2)).settings["draws"]) is int
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        random_score,
+        statistic_scores,
+        lambda images: raw_loss(nn.Flatten(), images),
+        lambda images: embedding_norm(nn.Flatten(), images),
+        lambda images: knn_distance(nn.Flatten(), images),
+    ],
+)
+@pytest.mark.parametrize(("images", "found"), [("cifar10", "'str'"), (noise_images(4).subset([]), "0")])
+def test_a_baseline_needs_images(score, images, found):
+    with pytest.raises(InputError, match=f"images is {found}"):
+        score(images)

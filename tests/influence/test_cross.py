@@ -1,10 +1,11 @@
 """Cross-influence against self-influence and against explicit gradients."""
 
+import numpy as np
 import pytest
 import torch
 
 from influence_lib.errors import InputError
-from influence_lib.influence import cross, cross_influence, self_influence, stored_cross_influence
+from influence_lib.influence import CrossInfluence, cross, cross_influence, self_influence, stored_cross_influence
 from influence_lib.influence.gradients import per_sample_gradients
 from influence_lib.influence.pairs import Pairs
 from influence_lib.influence.perturbations import GaussianNoise
@@ -121,3 +122,35 @@ def test_a_stored_matrix_is_computed_once(images, tmp_path, monkeypatch):
         assert all(torch.equal(getattr(found, name), value) for name, value in vars(expected).items())
     stored_cross_influence(encoder, images.subset([2]), images, **asked)
     assert made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"queries": noise_images(4).subset([])}, "number of images in queries is 0"),
+        ({"queries": noise_images(2, size=9)}, r"the size of queries is \(9, 9\), but it must be that of the images"),
+        ({"images": "cifar10"}, "images is 'str', but it must be an ImageSet"),
+        ({"curvature": ["ekfac"]}, r"curvature is \['ekfac'\]"),
+        ({"curvature": None}, "curvature is None"),
+    ],
+)
+def test_wrong_sets_and_curvatures_are_named(net, images, arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        cross_influence(net, **{"queries": images, "images": images, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("query", "k", "sentence"),
+    [
+        (2, 1, "query is 2, but it must be a whole number from 0 to 1"),
+        (-1, 1, "query is -1"),
+        (0, 0, "k is 0, but it must be a whole number from 1 to 3, the number of images"),
+        (0, 4, "k is 4"),
+        (0, 1.5, "k is 1.5"),
+    ],
+)
+def test_the_highest_are_of_a_query_that_is_there(query, k, sentence):
+    result = CrossInfluence(torch.tensor([[1.0, 3.0, 2.0], [0.0, 1.0, 2.0]]), torch.arange(2), torch.arange(3))
+    assert result.highest(np.int64(1), np.int64(2)).tolist() == [2, 1]
+    with pytest.raises(InputError, match=sentence):
+        result.highest(query, k)

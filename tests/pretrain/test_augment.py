@@ -1,9 +1,11 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms import v2
 
+from influence_lib.errors import InputError
 from influence_lib.pretrain.augment import Augmentation, AugmentationSettings
 
 OFF = {
@@ -106,3 +108,29 @@ def test_distribution_is_torchvisions(settings, reference):
         quantiles = torch.tensor([0.1, 0.5, 0.9])
         spread = b.std().clamp_min(1e-6)
         assert ((a.quantile(quantiles) - b.quantile(quantiles)).abs() / spread).max() < 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hue", 0.6),
+        ("brightness", -0.1),
+        ("flip_probability", 1.1),
+        ("blur_probability", "0.5"),
+        ("jitter_probability", True),
+        ("gray_probability", float("nan")),
+        ("min_scale", 0),
+        ("max_scale", 1.5),
+        ("blur_sigma", 0.5),
+        ("blur_sigma", (2.0, 1.0)),
+        ("blur_sigma", (0.0, 1.0)),
+    ],
+)
+def test_a_wrong_strength_is_named(name, value):
+    with pytest.raises(InputError, match=f"{name} is "):
+        AugmentationSettings(**{name: value})
+
+
+def test_settings_of_numpys_numbers_are_the_same():
+    plain = AugmentationSettings(hue=0.1, blur_sigma=(0.5, 1.0))
+    assert AugmentationSettings(hue=np.float64(0.1), blur_sigma=[np.float64(0.5), 1]) == plain

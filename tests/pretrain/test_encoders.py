@@ -1,10 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet18
 
 from influence_lib.errors import InputError
 from influence_lib.pretrain import build_encoder
-from influence_lib.pretrain.encoders import CIFAR_MEAN, CIFAR_STD
+from influence_lib.pretrain.encoders import CIFAR_MEAN, CIFAR_STD, Encoder
 
 
 def reference_backbone(padding: int) -> torch.nn.Module:
@@ -42,7 +43,29 @@ def test_feature_maps_keep_their_size_through_the_stem():
     assert sizes == {1: 32, 2: 34}
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [((0,), "width is 0"), ((8, 3), "stem_padding is 3")])
+@pytest.mark.parametrize("width", [np.int64(2), torch.tensor(2)])
+def test_settings_hold_plain_integers(width):
+    assert {type(value) for value in build_encoder(width, np.int8(1)).settings.values()} == {int}
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0, 0), CIFAR_STD), (CIFAR_MEAN, (1, 1, 0)), (CIFAR_MEAN, (1, 1, "1"))])
+def test_an_encoder_needs_a_normalisation(mean, std):
+    with pytest.raises(InputError, match=r"(mean|std) is "):
+        Encoder(build_encoder(1).backbone, mean, std)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((0,), "width is 0"),
+        ((1.5,), "width is 1.5"),
+        ((True,), "width is True"),
+        (("8",), "width is '8'"),
+        ((None,), "width is None"),
+        ((8, 3), "stem_padding is 3"),
+        ((8, 1.0), "stem_padding is 1.0"),
+    ],
+)
 def test_bad_input_is_named(arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         build_encoder(*arguments)

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from influence_lib.errors import InputError
 from influence_lib.pretrain import Accuracy, embed, knn_accuracy, linear_accuracy
 from tests.images import noise_images, two_colours
 
@@ -61,3 +64,83 @@ def test_embedding_is_in_eval_mode_and_leaves_the_mode():
     torch.testing.assert_close(features, images.images.float().div(255).flatten(1) / np.sqrt(1 + 1e-5))
     assert encoder.training
     assert encoder[0].num_batches_tracked == 0
+
+
+MEASURES = [knn_accuracy, linear_accuracy]
+
+
+def with_classes(images, *names):
+    return replace(images, class_names=names)
+
+
+def with_labels(images, labels):
+    return replace(images, labels=torch.as_tensor(labels))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("name", ["train", "test"])
+@pytest.mark.parametrize("unlabelled", [1, 10])
+def test_accuracy_needs_labels(measure, name, unlabelled):
+    sets = {"train": noise_images(10), "test": noise_images(10, seed=1)}
+    sets[name] = with_labels(sets[name], [-1] * unlabelled + [0] * (10 - unlabelled))
+    with pytest.raises(InputError, match=f"{unlabelled} of the 10 images of {name} have no label"):
+        measure(Projection(), **sets)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize(
+    ("names", "difference"),
+    [
+        (("odd", "even"), "class 0 is 'even' and 'odd'"),
+        (("even", "other"), "class 1 is 'odd' and 'other'"),
+        (("even", "odd", "more"), "2 and 3 classes"),
+    ],
+)
+def test_accuracy_needs_the_same_classes(measure, names, difference):
+    with pytest.raises(InputError, match=f"train and test have other classes \\({difference}\\)"):
+        measure(Projection(), noise_images(10), with_classes(noise_images(10, seed=1), *names))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_accuracy_needs_images(measure):
+    images = noise_images(10)
+    with pytest.raises(InputError, match="number of images in test is 0, but it must be 1 or more"):
+        measure(Projection(), images, images.subset([]))
+    with pytest.raises(InputError, match="train is 'str', but it must be an ImageSet"):
+        measure(Projection(), "cifar10", images)
+
+
+def test_a_linear_classifier_needs_two_classes():
+    images = noise_images(10)
+    evens = images.subset(images.labels == 0)
+    with pytest.raises(InputError, match="all images of train are of class 'even'"):
+        linear_accuracy(Projection(), evens, images)
+    assert knn_accuracy(Projection(), evens, images).value == 0.5
+
+
+def test_integers_of_numpy_and_torch_are_integers():
+    images = noise_images(10)
+    expected = knn_accuracy(Projection(), images, images, k=3)
+    assert knn_accuracy(Projection(), images, images, k=np.int64(3)) == expected
+    assert knn_accuracy(Projection(), images, images, k=torch.tensor(3)) == expected
+    assert torch.equal(embed(Projection(), images, batch_size=np.int32(10)), embed(Projection(), images))
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, True, float("nan")])
+def test_other_values_are_named(value):
+    images = noise_images(4)
+    with pytest.raises(InputError, match=r"k is .*, but it must be a whole number above 0"):
+        knn_accuracy(Projection(), images, images, k=value)
+    with pytest.raises(InputError, match=r"batch_size is .*, but it must be a whole number above 0"):
+        embed(Projection(), images, batch_size=value)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_representation_that_is_not_finite_names_the_first_image(measure):
+    class Broken(Projection):
+        def forward(self, x):
+            return super().forward(x) / (x.flatten(1)[:, :1] != x.flatten(1)[:1, :1])
+
+    images = noise_images(4)
+    with pytest.raises(FloatingPointError, match="representations of 1 images are not finite, the first of them id 5"):
+        measure(Broken(), images, images)

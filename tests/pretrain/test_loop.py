@@ -1,12 +1,15 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from influence_lib import store
 from influence_lib.errors import InputError
 from influence_lib.pretrain import knn_accuracy, load_checkpoint, pretrain, pretrained
 from influence_lib.pretrain import loop as loop_module
 from influence_lib.pretrain.encoders import build_encoder
+from influence_lib.pretrain.loop import pretrain_settings
 from influence_lib.pretrain.methods import METHODS, Momentum
 from influence_lib.pretrain.views import TwoViews, view_threads
 from tests.images import noise_images, two_colours
@@ -207,9 +210,34 @@ def test_the_callers_random_state_is_left_alone(images):
         ({"method": "magic"}, "method is 'magic'"),
         ({"epochs": 0}, "epochs is 0"),
         ({"width": 1.5}, "width is 1.5"),
+        ({"width": "2"}, "width is '2'"),
+        ({"epochs": 3.0}, "epochs is 3.0"),
+        ({"epochs": True}, "epochs is True"),
+        ({"batch_size": 8.0}, "batch_size is 8.0"),
+        ({"batch_size": None}, "batch_size is None"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 0.5}, "seed is 0.5"),
+        ({"seed": 2**64}, "seed is 18446744073709551616"),
+        ({"stem_padding": 2.0}, "stem_padding is 2.0"),
+        ({"stop_at": 1.0}, "stop_at is 1.0, but it must be a whole number from 1 to epochs, 3"),
+        ({"stop_at": True}, "stop_at is True"),
+        ({"method": ["simclr"]}, r"method is \['simclr'\]"),
+        ({"method": None}, "method is None"),
+        ({"weight_decay": -1e-5}, "weight_decay is -1e-05, but it must be a number at least 0"),
+        ({"weight_decay": float("nan")}, "weight_decay is nan"),
+        ({"lr": "0.1"}, "lr is '0.1'"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"temperature": 0}, "temperature is 0"),
+        ({"projector_hidden": 16.0}, "projector_hidden is 16.0, but it must be a whole number above 0"),
+        ({"method": "moco", "queue_size": "64"}, "queue_size is '64'"),
+        ({"augmentation": {"hue": 0.1}}, "augmentation is {'hue': 0.1}, but it must be AugmentationSettings or None"),
+        ({"precision": ["fp32"]}, r"precision is \['fp32'\]"),
+        ({"device": None}, "device is None"),
+        ({"checkpoint": 5}, "checkpoint is 5, but it must be a folder"),
+        ({"checkpoint": ""}, "checkpoint is '', but it must be a folder"),
         ({"batch_size": 34}, "batch_size is 34, but it must be between 2 and the number of images, 33"),
         ({"lr": -1.0}, "lr is -1.0"),
-        ({"method": "byol", "base_tau": 1.5}, "base_tau is 1.5, but it must be at most 1"),
+        ({"method": "byol", "base_tau": 1.5}, "base_tau is 1.5, but it must be a number above 0 and at most 1"),
         ({"temprature": 0.1}, "hyper-parameter is 'temprature'"),
         ({"precision": "int8"}, "precision is 'int8'"),
         ({"device": "gpu"}, "device is 'gpu'"),
@@ -218,6 +246,34 @@ def test_the_callers_random_state_is_left_alone(images):
 def test_bad_input_is_named(images, arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         pretrain(images, **{**TINY, **arguments})
+
+
+@pytest.mark.parametrize("images", ["cifar10", None, noise_images(1), noise_images(8).subset([])])
+def test_images_are_two_or_more(images):
+    with pytest.raises(InputError, match="images"):
+        pretrain(images, **TINY)
+
+
+def test_a_file_is_no_checkpoint_to_write(images, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(InputError, match="which is no folder to write into"):
+            pretrain(images, checkpoint=path, **TINY)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_classifier_needs_two_classes(images):
+    with pytest.raises(InputError, match="method is 'supervised', but it must be one without labels for images of a s"):
+        pretrain(images.subset(images.labels == 0), method="supervised", **TINY)
+
+
+def test_settings_hold_plain_numbers_so_that_results_are_found(images):
+    plain = {"width": 2, "epochs": 3, "batch_size": 8, "seed": 1, "lr": 0.5, "weight_decay": 0.0, "projector_out": 8}
+    settings = pretrain_settings(images, **plain)
+    for convert in (np.asarray, torch.tensor, lambda value: np.asarray(value)[()]):
+        same = pretrain_settings(images, **{name: convert(value) for name, value in plain.items()})
+        assert store.digest({"kind": "run", **same}) == store.digest({"kind": "run", **settings})
+    assert {type(v) for v in (settings["width"], settings["hyper"]["projector_out"])} == {int}
 
 
 def test_pretrained_trains_once_and_returns_what_is_stored(images, tmp_path, monkeypatch):

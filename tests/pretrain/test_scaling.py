@@ -46,3 +46,12 @@ def test_bad_input_is_named():
         scaled_hyper("magic", 64, 5000, 80)
     with pytest.raises(InputError, match="n_images is 100, but it must be at least the batch size, 256"):
         scaled_hyper("byol", 64, 100, 80)
+    for arguments, sentence in (
+        (("byol", 64.0, 5000, 80), "width is 64.0"),
+        (("byol", 64, 5000, 0), "epochs is 0"),
+        (("byol", 64, "5000", 80), "n_images is '5000'"),
+        (("byol", 64, 5000, 80, True), "batch_size is True"),
+        (([], 64, 5000, 80), "method is "),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            scaled_hyper(*arguments)

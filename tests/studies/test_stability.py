@@ -46,3 +46,26 @@ def test_one_explaining_score_explains_the_squared_rank_correlation():
 def test_scores_of_other_images_are_refused():
     with pytest.raises(InputError, match="different images"):
         explained_variance(scores_of([1, 2]), [scores_of([1, 2], torch.tensor([1, 0]))])
+
+
+def test_scores_that_do_not_belong_together_are_refused():
+    def of(**data):
+        return Scores(torch.tensor([[1.0, 2.0, 4.0]]), torch.arange(3), {"data": data})
+
+    with pytest.raises(InputError, match="with other pixels or labels"):
+        explained_variance(of(name="a", split="b", fingerprint="c"), [of(name="a", split="b", fingerprint="d")])
+    with pytest.raises(InputError, match="not finite"):
+        explained_variance(scores_of([1, 2, np.nan]), [])
+    with pytest.raises(InputError, match="by is 'Scores', but it must be a list of Scores"):
+        explained_variance(scores_of([1, 2]), scores_of([1, 2]))
+
+
+def test_a_constant_has_no_variance():
+    with pytest.raises(InputError, match="the same for all images: there is no variance to explain"):
+        explained_variance(scores_of([1, 1]), [scores_of([1, 2])])
+
+
+@pytest.mark.parametrize("values", [[], [1, np.nan], [1, np.inf], [1, -1]])
+def test_logarithms_need_positive_finite_scores(values):
+    with pytest.raises(InputError, match=r"not finite|must be positive"):
+        log_scores(scores_of(values))
