@@ -1,7 +1,5 @@
 """Scores that need neither gradient nor curvature, which an influence score has to be compared with."""
 
-import copy
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +13,7 @@ from influence_lib.influence.pairs import Pairs, build_loss
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import Scores, checked, score_settings
 from influence_lib.pretrain import embed
+from influence_lib.pretrain.representations import prepare, represent
 
 __all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss", "statistic_scores"]
 
@@ -39,11 +38,12 @@ def raw_loss(
     """
     settings = score_settings(images, perturbation, loss, views, draws, seed, score="raw loss")
     pairs = Pairs(images, perturbation, views, draws, seed, resolve_device(device))
-    encoder = copy.deepcopy(encoder).to(pairs.device).eval()  # the caller's keeps its device and mode
+    encoder = prepare(encoder, images, pairs.device)
     form, values = build_loss(loss, encoder, images, seed, pairs.device), []
     with tqdm(total=len(pairs), unit="pair", desc="raw loss", disable=not progress) as bar:
         for batch in pairs.batches(pairs.spaced(None)):
-            values.append(form.values(encoder(batch.left).float(), encoder(batch.right).float(), batch.ids))
+            left, right = represent(encoder, batch.left), represent(encoder, batch.right)
+            values.append(form.values(left, right, batch.ids).float())
             bar.update(len(batch.ids))
     return checked(torch.cat(values).cpu().view(draws, -1), images, settings)
 
@@ -92,7 +92,7 @@ def embedding_norm(
     Parameters
     ----------
     encoder : nn.Module
-        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened. Scored in eval mode.
     images : ImageSet
         The images to score.
     device : str or torch.device
@@ -110,7 +110,7 @@ def embedding_norm(
     FloatingPointError
         If a representation is not finite; the sentence names the first image.
     """
-    features = _representations(encoder, images, device, progress)
+    features = embed(encoder, images, device=device, progress=progress)
     return Scores(features.norm(dim=1)[None], images.ids, {"score": "embedding norm", "data": images.describe()})
 
 
@@ -126,7 +126,7 @@ def knn_distance(
     Parameters
     ----------
     encoder : nn.Module
-        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened. Scored in eval mode.
     images : ImageSet
         The N images to score, which are also the neighbours.
     k : int
@@ -150,7 +150,7 @@ def knn_distance(
     """
     if not isinstance(k, int) or not 1 <= k < len(images):
         reject("k", k, f"a whole number from 1 to {len(images) - 1}, the number of other images")
-    unit = F.normalize(_representations(encoder, images, device, progress), dim=1).to(resolve_device(device))
+    unit = F.normalize(embed(encoder, images, device=device, progress=progress), dim=1).to(resolve_device(device))
     # bounds the distances to all images and the k neighbours' representations
     parts = torch.arange(len(unit), device=unit.device).split(max(1, HELD // max(len(unit), k * unit.shape[1])))
     distances = [_neighbour_distance(unit, rows, k) for rows in tqdm(parts, desc="neighbours", disable=not progress)]
@@ -165,15 +165,3 @@ def _neighbour_distance(unit: Tensor, rows: Tensor, k: int) -> Tensor:
     nearest = unit[distance.topk(k, dim=1, largest=False).indices]
     # cdist is exact enough to choose the neighbours, but its matrix product cancels where representations agree
     return 0.5 * (unit[rows][:, None] - nearest).square().sum(dim=2).mean(dim=1)
-
-
-def _representations(encoder: nn.Module, images: ImageSet, device: str | torch.device, progress: bool) -> Tensor:
-    """Return the finite representations of unperturbed images: float32 N×D, on the CPU."""
-    features = embed(encoder, images, device=device, progress=progress)
-    bad = ~torch.isfinite(features).all(dim=1)
-    if bad.any():
-        raise FloatingPointError(
-            f"the representations of {int(bad.sum())} images are not finite,"
-            f" the first of them id {int(images.ids[bad][0])}."
-        )
-    return features

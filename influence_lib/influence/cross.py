@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import InputError, reject
+from influence_lib.errors import InputError, check_choice, check_strings, reject
 from influence_lib.influence.cost import preflight
 from influence_lib.influence.curvature import Curvature, Fit
+from influence_lib.influence.layers import NAMES
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import GradientSource, LayerFactors, Totals, Unfinished, gradient_source
 from influence_lib.influence.perturbations import GaussianNoise, Perturbation
@@ -44,6 +45,7 @@ class CrossInfluence:
         return torch.argsort(self.values[query], descending=True, stable=True)[:k]
 
 
+@torch.inference_mode(False)
 def cross_influence(
     encoder: nn.Module,
     queries: ImageSet,
@@ -57,6 +59,7 @@ def cross_influence(
     factor_pairs: int | None = None,
     rank: int | None = None,
     layers: Sequence[str] | None = None,
+    frozen: bool = False,
     draws: int = 1,
     seed: int = 0,
     device: str | torch.device = "auto",
@@ -71,7 +74,7 @@ def cross_influence(
 
     Parameters
     ----------
-    encoder, perturbation, loss, views, fisher, damping, factor_pairs, layers, draws, seed, device, precision
+    encoder, perturbation, loss, views, fisher, damping, factor_pairs, layers, frozen, draws, seed, device, precision
         As in `self_influence`.
     queries : ImageSet
         Q images, out of `images` or others of the same size. Their gradients are held in memory.
@@ -89,7 +92,8 @@ def cross_influence(
     Raises
     ------
     InputError
-        If a value is not allowed, or the queries' gradients do not fit.
+        If a value is not allowed, the encoder is not one that `self_influence` takes, or the queries' gradients do not
+        fit.
     FloatingPointError
         If a gradient is not finite.
     """
@@ -97,11 +101,13 @@ def cross_influence(
         reject("curvature", curvature, OWN)
     if curvature == "ekfac" and rank is not None:
         reject("rank", rank, "None with curvature = 'ekfac': the fast mode keeps squares, which have no signs")
+    check_choice("frozen", frozen, (False, True))
     check_fit(curvature, fisher, damping, factor_pairs, rank, None)
     settings = score_settings(images, perturbation, loss, views, draws, seed, curvature=curvature)
     settings |= {"fisher": fisher, "damping": damping, "factor_pairs": factor_pairs, "rank": rank}
-    settings |= {"queries": queries.describe(), "layers": None if layers is None else list(layers)}
-    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
+    named = None if layers is None else check_strings("layers", layers, NAMES)
+    settings |= {"queries": queries.describe(), "layers": named, "frozen": frozen}
+    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision, frozen)
     kept = Unfinished.of(unfinished, settings, source)
     problem = Fit(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
     preflight(problem, len(source.pairs), curvature, None)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import reject
+from influence_lib.errors import check_choice, check_strings, reject
 from influence_lib.influence.banded import RANKS, banded_forms, least_rank
 from influence_lib.influence.cost import preflight
 from influence_lib.influence.curvature import FITTED, Curvature, Fit, fit
 from influence_lib.influence.exact import fit_exact
+from influence_lib.influence.layers import NAMES
 from influence_lib.influence.logra import RANK, fit_logra
 from influence_lib.influence.pairs import FISHERS, PairBatch
 from influence_lib.influence.passes import (
@@ -36,6 +37,7 @@ OWN = (*FITTED, *LOGRA, *EXACT)
 CURVATURES = (*OWN, "kronfluence")
 
 
+@torch.inference_mode(False)
 def self_influence(
     encoder: nn.Module,
     images: ImageSet,
@@ -49,6 +51,7 @@ def self_influence(
     rank: int | None = None,
     tolerance: float | None = None,
     layers: Sequence[str] | None = None,
+    frozen: bool = False,
     draws: int = 1,
     seed: int = 0,
     device: str | torch.device = "auto",
@@ -64,7 +67,8 @@ def self_influence(
     Parameters
     ----------
     encoder : nn.Module
-        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened. A copy is scored, in eval mode; weights in half
+        precision become float32 in it, and those in float64 stay.
     images : ImageSet
         The images to score; H is fitted on the same images and draws, or on some of them.
     perturbation : Perturbation
@@ -95,7 +99,11 @@ def self_influence(
     tolerance : float, optional
         The fast mode with the least rank whose estimated median relative error on some of the pairs is within this.
     layers : sequence of str, optional
-        Names of the layers, or of modules that hold them, whose weights count. None is all.
+        Names of the layers, or of modules that hold them, whose weights count. None is all. A layer that the encoder
+        does not call counts for nothing and is left out. One whose gradient is not seen at its calls is refused: as
+        with tied weights, weight normalisation, or a weight that is used outside of its layer's plain forward.
+    frozen : bool
+        Whether parameters with ``requires_grad=False`` count, which are left out otherwise.
     draws : int
         Independent perturbations of each image, over which the score is averaged.
     seed : int
@@ -114,30 +122,39 @@ def self_influence(
     -------
     Scores
         `values` is float32, N, in the units of the loss for a curvature and of its squared gradient for
-        ``"identity"``; `by_layer` holds the parts of the layers, except with ``"kronfluence"``, and `deviation` how far
-        the fast mode is estimated to be from exact scores.
+        ``"identity"``; `by_layer` holds the parts of the layers, except with ``"kronfluence"``, `deviation` how far
+        the fast mode is estimated to be from exact scores, and `share` how much of the squared gradient norm the layers
+        hold.
 
     Raises
     ------
     InputError
-        If a value is not allowed.
+        If a value is not allowed, the encoder returns anything but B×D, or the gradient of a layer is not seen.
     FloatingPointError
         If a score is not finite; the sentence names the layer and the images.
+
+    Warns
+    -----
+    UserWarning
+        If parameters other than those of Linear and Conv2d layers and of normalisations hold more than 1 % of the
+        squared gradient norm.
     """
     if curvature not in CURVATURES:
         reject("curvature", curvature, CURVATURES)
+    check_choice("frozen", frozen, (False, True))
     check_fit(curvature, fisher, damping, factor_pairs, rank, tolerance)
     settings = score_settings(images, perturbation, loss, views, draws, seed, curvature=curvature)
     chosen = {"fisher": fisher, "damping": damping, "factor_pairs": factor_pairs, "rank": rank, "tolerance": tolerance}
     settings |= {} if curvature == "identity" else chosen
-    settings |= {"precision": precision} | ({} if layers is None else {"layers": list(layers)})
-    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
+    named = {} if layers is None else {"layers": check_strings("layers", layers, NAMES)}
+    settings |= {"precision": precision} | named | ({"frozen": True} if frozen else {})
+    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision, frozen)
     pairs, everything = source.pairs, source.pairs.spaced(None)
     if curvature == "kronfluence":
         if source.autocast is not None:
             reject("precision", precision, "'fp32' with curvature = 'kronfluence', which has no other")
         flat = kronfluence_scores(source, pairs.spaced(factor_pairs), fisher, damping, progress)
-        return checked(flat.view(draws, -1), images, settings)
+        return checked(flat.view(draws, -1), images, settings, share=source.share)
     kept = Unfinished.of(unfinished, settings, source)
     problem = Fit(source, pairs.spaced(factor_pairs), fisher, kept, progress)
     fast = curvature == "ekfac" and (rank is not None or tolerance is not None)
@@ -152,7 +169,7 @@ def self_influence(
         flat_by_layer = quadratic_forms(problem, fit_curvature(problem, curvature, damping, rank, seed), everything)
     kept.clear()
     by_layer = {name: values.float().cpu().view(draws, -1) for name, values in flat_by_layer.items()}
-    return checked(torch.stack(list(by_layer.values())).sum(0), images, settings, by_layer, deviation)
+    return checked(torch.stack(list(by_layer.values())).sum(0), images, settings, by_layer, deviation, source.share)
 
 
 def check_fit(

@@ -93,7 +93,7 @@ def _described(
     bound = inspect.signature(function).bind(encoder=encoder, **arguments)
     bound.apply_defaults()
     # without the options that are not used, so that a new one leaves old results where they are
-    chosen = {k: v for k, v in bound.arguments.items() if k not in NOT_SETTINGS and v is not None}
+    chosen = {k: v for k, v in bound.arguments.items() if k not in NOT_SETTINGS and v is not None and v is not False}
     if "unfinished" in bound.arguments:
         arguments["unfinished"] = store.repository() / "artifacts" / "unfinished"
     settings = {

@@ -1,6 +1,5 @@
 """How good a representation is: linear and weighted-kNN accuracy, with intervals."""
 
-import copy
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from influence_lib.data import ImageSet
 from influence_lib.device import resolve_device
+from influence_lib.pretrain.representations import prepare, represent
 
 __all__ = ["Accuracy", "embed", "knn_accuracy", "linear_accuracy"]
 
@@ -60,11 +60,39 @@ def embed(
     device: str | torch.device = "auto",
     progress: bool = False,
 ) -> Tensor:
-    """Return the representations of unperturbed images: float32 N×D, on the CPU, in eval mode."""
+    """Return the representations of unperturbed images: float32 N×D, on the CPU, in eval mode.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened.
+    images : ImageSet
+        N images.
+    batch_size : int
+        Images at a time.
+    device : str or torch.device
+        Where to compute.
+    progress : bool
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    InputError
+        If the encoder returns anything else, or cannot take the images.
+    FloatingPointError
+        If a representation is not finite; the sentence names the first image.
+    """
     target = resolve_device(device)
-    encoder = copy.deepcopy(encoder).to(target).eval()  # the caller's keeps its device and mode
+    encoder = prepare(encoder, images, target)
     batches = tqdm(images.images.split(batch_size), desc="representations", disable=not progress)
-    return torch.cat([encoder(batch.to(target).float() / 255).float().cpu() for batch in batches])
+    features = torch.cat([represent(encoder, batch.to(target).float() / 255).float().cpu() for batch in batches])
+    bad = ~torch.isfinite(features).all(dim=1)
+    if bad.any():
+        raise FloatingPointError(
+            f"the representations of {int(bad.sum())} images are not finite,"
+            f" the first of them id {int(images.ids[bad][0])}."
+        )
+    return features
 
 
 def knn_accuracy(
@@ -75,7 +103,7 @@ def knn_accuracy(
     Parameters
     ----------
     encoder : nn.Module
-        Maps N×3×H×W pixels in [0, 1] to N×D.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened.
     train, test : ImageSet
         Labelled images.
     k : int
@@ -99,7 +127,7 @@ def linear_accuracy(
     Parameters
     ----------
     encoder : nn.Module
-        Maps N×3×H×W pixels in [0, 1] to N×D.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened.
     train, test : ImageSet
         Labelled images.
     device : str or torch.device
