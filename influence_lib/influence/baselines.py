@@ -1,7 +1,5 @@
 """Scores that need neither gradient nor curvature, which an influence score has to be compared with."""
 
-import copy
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +14,7 @@ from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import Scores, checked, score_settings
 from influence_lib.pretrain import embed
 from influence_lib.pretrain.evaluate import check_images
+from influence_lib.pretrain.representations import prepare, represent
 
 __all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss", "statistic_scores"]
 
@@ -52,11 +51,12 @@ def raw_loss(
     check_images("images", images)
     settings = score_settings(images, perturbation, loss, views, draws, seed, score="raw loss")
     pairs = Pairs(images, perturbation, views, draws, seed, resolve_device(device))
-    encoder = copy.deepcopy(encoder).to(pairs.device).eval()  # the caller's keeps its device and mode
+    encoder = prepare(encoder, images, pairs.device)
     form, values = build_loss(loss, encoder, images, seed, pairs.device), []
     with tqdm(total=len(pairs), unit="pair", desc="raw loss", disable=not progress) as bar:
         for batch in pairs.batches(pairs.spaced(None)):
-            values.append(form.values(encoder(batch.left).float(), encoder(batch.right).float(), batch.ids))
+            left, right = represent(encoder, batch.left), represent(encoder, batch.right)
+            values.append(form.values(left, right, batch.ids).float())
             bar.update(len(batch.ids))
     return checked(torch.cat(values).cpu().view(draws, -1), images, settings)
 
@@ -126,7 +126,7 @@ def embedding_norm(
     Parameters
     ----------
     encoder : nn.Module
-        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened. Scored in eval mode.
     images : ImageSet
         The images to score.
     device : str or torch.device
@@ -166,7 +166,7 @@ def knn_distance(
     Parameters
     ----------
     encoder : nn.Module
-        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened. Scored in eval mode.
     images : ImageSet
         The N images to score, which are also the neighbours.
     k : int

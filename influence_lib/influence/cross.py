@@ -54,6 +54,7 @@ class CrossInfluence:
         return torch.argsort(self.values[query], descending=True, stable=True)[:k]
 
 
+@torch.inference_mode(False)
 def cross_influence(
     encoder: nn.Module,
     queries: ImageSet,
@@ -67,6 +68,7 @@ def cross_influence(
     factor_pairs: int | None = None,
     rank: int | None = None,
     layers: Sequence[str] | None = None,
+    frozen: bool = False,
     draws: int = 1,
     seed: int = 0,
     device: str | torch.device = "auto",
@@ -81,7 +83,7 @@ def cross_influence(
 
     Parameters
     ----------
-    encoder, perturbation, loss, views, fisher, damping, factor_pairs, layers, draws, seed, device, precision
+    encoder, perturbation, loss, views, fisher, damping, factor_pairs, layers, frozen, draws, seed, device, precision
         As in `self_influence`.
     queries : ImageSet
         Q images, out of `images` or others of the same size. Their gradients are held in memory.
@@ -99,7 +101,8 @@ def cross_influence(
     Raises
     ------
     InputError
-        If a value is not allowed, or the queries' gradients do not fit.
+        If a value is not allowed, the encoder is not one that `self_influence` takes, or the queries' gradients do not
+        fit.
     FloatingPointError
         If a gradient is not finite.
 
@@ -115,10 +118,12 @@ def cross_influence(
     check_choice("curvature", curvature, OWN)
     if curvature == "ekfac" and rank is not None:
         reject("rank", rank, "None with curvature = 'ekfac': the fast mode keeps squares, which have no signs")
+    check_choice("frozen", frozen, (False, True))
     check_fit(curvature, fisher, damping, factor_pairs, rank, None)
+    check_choice("frozen", frozen, (False, True))
     settings = score_settings(images, perturbation, loss, views, draws, seed, queries=queries.describe())
-    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, layers=layers)
-    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
+    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, layers=layers, frozen=frozen)
+    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision, frozen)
     kept = Unfinished.of(unfinished, settings, source)
     problem = Fit(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
     preflight(problem, len(source.pairs), curvature, None)

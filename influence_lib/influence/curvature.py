@@ -16,6 +16,7 @@ from torch import Tensor
 
 from influence_lib.device import autocast_dtype
 from influence_lib.influence.gradients import Factors, Layer
+from influence_lib.influence.layers import input_sizes
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import GradientSource, LayerFactors, Step, Totals, Unfinished, accumulate
 
@@ -251,7 +252,7 @@ class Fit:
 def gradient_shape(layer: Layer) -> tuple[int, int, int]:
     """Return groups, out and in of a layer's gradients, the bias counted in the last."""
     groups = getattr(layer, "groups", 1)
-    return groups, layer.weight.shape[0] // groups, layer.weight[0].numel() + (layer.bias is not None)
+    return groups, layer.weight.shape[0] // groups, sum(input_sizes(layer))
 
 
 def add_covariance(total: Tensor, rows: Tensor, weight: float, dtype: torch.dtype | None) -> None:

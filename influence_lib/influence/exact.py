@@ -19,6 +19,7 @@ from influence_lib.influence.curvature import BlockCurvature, Curvature, Fit, La
 from influence_lib.influence.gradients import Factors, Layer, layer_factors
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import GradientSource, LayerFactors, Totals
+from influence_lib.pretrain.representations import represent
 
 __all__ = ["LIMIT", "WHOLE", "DenseBasis", "FullCurvature", "dense", "exact_matrices", "fit_exact"]
 
@@ -189,7 +190,7 @@ def _residual_factors(source: GradientSource, batch: PairBatch) -> Iterator[Laye
         return source.loss.residual(left, right, batch.ids)[:, k]
 
     with torch.no_grad():
-        representations = source.encoder(batch.left)
+        representations = represent(source.encoder, batch.left)
     count = source.loss.residual(representations, representations, batch.ids).shape[1]
     for k in range(count):
         objective = partial(coordinate, k)

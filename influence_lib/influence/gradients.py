@@ -9,7 +9,7 @@ Linear and Conv2d layers are tracked, weight and bias, as kronfluence does; batc
 stored statistics and its affine parameters are left out, here and everywhere in this library.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -18,51 +18,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from influence_lib.device import cudnn_settings
-from influence_lib.errors import InputError, reject
+from influence_lib.errors import InputError
+from influence_lib.influence.layers import Layer, Layers, input_sizes, tracked_layers
 from influence_lib.influence.losses import two_view_loss
+from influence_lib.pretrain.representations import represent
 
-__all__ = ["Factors", "layer_factors", "per_sample_gradients", "tracked_layers"]
+__all__ = [
+    "Factors",
+    "Layer",
+    "Layers",
+    "Objective",
+    "differentiable",
+    "factors_of_calls",
+    "gradients_wanted",
+    "in_weight_order",
+    "layer_factors",
+    "per_sample_gradients",
+    "recorded",
+    "tracked_layers",
+]
 
-Layer = nn.Linear | nn.Conv2d
-Layers = Mapping[str, Layer]
 Objective = Callable[[Tensor, Tensor], Tensor]
-
-
-def tracked_layers(encoder: nn.Module, layers: Sequence[str] | None = None) -> dict[str, Layer]:
-    """Return the layers whose parameters the scores are about, by name.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        Where to look for Linear and Conv2d layers.
-    layers : sequence of str, optional
-        Names of modules; each stands for itself and all layers inside. None is every layer.
-
-    Raises
-    ------
-    InputError
-        If the encoder has no such layer, a name stands for none, or a normalisation has no statistics of its own.
-    """
-    for name, module in encoder.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
-            raise InputError(f"encoder has a normalisation {name!r} without stored statistics, which mixes the images.")
-    found = {name: m for name, m in encoder.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
-    if not found:
-        raise InputError("encoder has no Linear and no Conv2d layer, so there is nothing to score.")
-    if layers is None:
-        return found
-    if isinstance(layers, str) or not layers:
-        reject("layers", layers, "a list of names of modules, or None for all layers")
-    for wanted in layers:
-        if not any(_inside(name, wanted) for name in found):
-            reject(
-                "layers", wanted, f"names of Linear or Conv2d layers or of modules that hold some: {', '.join(found)}"
-            )
-    return {name: m for name, m in found.items() if any(_inside(name, wanted) for wanted in layers)}
-
-
-def _inside(name: str, module: str) -> bool:
-    return name == module or name.startswith(f"{module}.")
 
 
 class Factors(NamedTuple):
@@ -116,20 +92,40 @@ def layer_factors(
     factors : Factors
         Of all its calls, in the dtype of its weight; a layer that was not called is left out.
     """
-    # TF32, with which a GPU convolves by default, rounds as coarsely as a half precision
-    exact = cudnn_settings(allow_tf32=False)
-    with _recorded(layers, 2 * len(left)) as records, _frozen(encoder), exact, torch.enable_grad():
-        # the images need a gradient so that one reaches every layer's output
-        stacked = torch.stack([left, right], dim=1).flatten(0, 1).requires_grad_()
-        with torch.autocast(stacked.device.type, autocast) if autocast else nullcontext():
-            representations = encoder(stacked)
-        left, right = representations.to(stacked.dtype).unflatten(0, (-1, 2)).unbind(1)
-        objective(left, right).sum().backward()
+    with recorded(layers, 2 * len(left)) as records, _frozen(encoder), gradients_wanted():
+        differentiable(encoder, left, right, objective, autocast).backward()
     for name, layer in layers.items():
         if records[name]:
-            calls = [_factors(layer, *record) for record in records.pop(name)]
-            (only, *more) = calls
-            yield name, Factors(*(torch.cat(parts, dim=2) for parts in zip(*calls, strict=True))) if more else only
+            yield name, factors_of_calls(layer, records.pop(name))
+
+
+@contextmanager
+def gradients_wanted() -> Iterator[None]:
+    """Switch autograd on, and off what rounds as coarsely as a half precision: TF32, with which a GPU convolves."""
+    with cudnn_settings(allow_tf32=False), torch.enable_grad():
+        yield
+
+
+def differentiable(
+    encoder: nn.Module, left: Tensor, right: Tensor, objective: Objective, autocast: torch.dtype | None = None
+) -> Tensor:
+    """Return the sum of an objective over images, for autograd; the parameters are those of `layer_factors`.
+
+    Raises
+    ------
+    InputError
+        If the representations have no gradient.
+    """
+    # the images need a gradient so that one reaches every layer's output
+    stacked = torch.stack([left, right], dim=1).flatten(0, 1).requires_grad_()
+    with torch.autocast(stacked.device.type, autocast) if autocast else nullcontext():
+        representations = represent(encoder, stacked)
+    if not representations.requires_grad:
+        raise InputError(
+            "encoder returns representations without a gradient (its forward runs under torch.no_grad() or"
+            " inference_mode(), or ends with detach()), so there is nothing to score."
+        )
+    return objective(*representations.unflatten(0, (-1, 2)).unbind(1)).sum()
 
 
 def per_sample_gradients(
@@ -138,16 +134,27 @@ def per_sample_gradients(
     """Yield each layer with the gradient of each image's loss, B×out×in in the order of the layer's own weight.
 
     ``in`` is the flattened kernel, channels first, and last the bias; with channel groups it is that of one group.
+    Frozen layers are among them. That the gradients are all of autograd's is for `counted_layers` to check.
     """
-    layers = tracked_layers(encoder)
+    layers = tracked_layers(encoder, frozen=True)
     for name, factors in layer_factors(encoder, layers, left, right, objective):
-        gradients = factors.product().transpose(0, 1).flatten(1, 2)
-        layer = layers[name]
-        if isinstance(layer, nn.Conv2d):
-            size = layer.weight[0].numel()
-            kernel = gradients[..., :size].unflatten(-1, (-1, layer.weight.shape[1])).mT.flatten(-2)
-            gradients = torch.cat([kernel, gradients[..., size:]], dim=-1)
-        yield name, gradients
+        yield name, in_weight_order(layers[name], factors.product())
+
+
+def in_weight_order(layer: Layer, gradients: Tensor) -> Tensor:
+    """Return gradients groups×B×out×in as B×out×in, in the order of the layer's own weight and last the bias."""
+    gradients = gradients.transpose(0, 1).flatten(1, 2)
+    size, _ = input_sizes(layer)
+    if not isinstance(layer, nn.Conv2d) or not size:
+        return gradients
+    kernel = gradients[..., :size].unflatten(-1, (-1, layer.weight.shape[1])).mT.flatten(-2)
+    return torch.cat([kernel, gradients[..., size:]], dim=-1)
+
+
+def factors_of_calls(layer: Layer, calls: Sequence[tuple[Tensor, Tensor]]) -> Factors:
+    """Return the factors of a layer from the 2B inputs and the 2B gradients of the outputs of each of its calls."""
+    (only, *more) = parts = [_factors(layer, *call) for call in calls]
+    return Factors(*(torch.cat(part, dim=2) for part in zip(*parts, strict=True))) if more else only
 
 
 def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> Factors:
@@ -158,8 +165,11 @@ def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> Factors:
     else:
         rows, groups = activations.reshape(1, len(activations), -1, layer.in_features), 1
     gradients = gradients.reshape(len(gradients), -1, groups, layer.weight.shape[0] // groups).movedim(2, 0)
-    if layer.bias is not None:
+    weight, bias = input_sizes(layer)
+    if bias:
         rows = torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)
+    if not weight:
+        rows = rows[..., -1:]
     return Factors(_fold(rows).to(layer.weight.dtype), _fold(gradients).to(layer.weight.dtype))
 
 
@@ -192,7 +202,7 @@ def _patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def _recorded(layers: Layers, rows: int) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+def recorded(layers: Layers, rows: int) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
     """Record the input and the output gradient of every call of every layer, which is given this many rows."""
     records: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
 
@@ -200,17 +210,20 @@ def _recorded(layers: Layers, rows: int) -> Iterator[dict[str, list[tuple[Tensor
         def hook(_: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> Tensor | None:
             if not torch.is_grad_enabled():  # the loss does not move with this call
                 return None
-            if not output.requires_grad:  # behind such a call
-                output = output.detach().requires_grad_()
-            (given,) = inputs or named.values()
-            if len(given) != rows:
+            given = [*inputs, *named.values()]
+            if len(given) != 1 or not all(isinstance(value, Tensor) for value in (*given, output)):
+                raise InputError(f"encoder gives its layer {name!r} more than one tensor, or takes more from it.")
+            if not output.requires_grad:  # behind such a call; a copy, since what follows may work in place
+                output = output.detach().requires_grad_().clone()
+            if given[0].ndim == 0 or len(given[0]) != rows:
                 raise InputError(
-                    f"encoder gives its layer {name!r} {len(given)} rows, but it must be one for each view."
+                    f"encoder gives its layer {name!r} {given[0].shape[0] if given[0].ndim else 1} rows in place of"
+                    f" {rows}, but it must be one for each view."
                 )
-            activations, version = given.detach(), given._version
+            activations, version = given[0].detach(), _version(given[0])
 
             def keep(gradient: Tensor) -> None:
-                if activations._version != version:
+                if _version(activations) != version:
                     raise InputError(
                         f"encoder changes the input of its layer {name!r} in place after the layer has read it."
                     )
@@ -227,6 +240,11 @@ def _recorded(layers: Layers, rows: int) -> Iterator[dict[str, list[tuple[Tensor
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place, which one of inference mode does not count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 @contextmanager

@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from influence_lib.errors import check_choice, check_integer
+from influence_lib.errors import InputError, check_choice, check_integer
 from influence_lib.influence.curvature import BlockCurvature, Fit, LayerCurvature, chunks, gradient_shape, rotate
 from influence_lib.influence.gradients import Factors, Layer
+from influence_lib.influence.layers import input_sizes
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import LayerFactors, Totals
 
@@ -92,7 +93,7 @@ def random_projections(layers: Mapping[str, Layer], rank: int, seed: int) -> dic
     projections = {}
     for name, layer in layers.items():
         groups, height, _ = gradient_shape(layer)
-        width = layer.weight[0].numel()
+        width, _ = input_sizes(layer)
         A = torch.stack([draw(min(rank, width), width) for _ in range(groups)])
         C = torch.stack([draw(height, min(rank, height)) for _ in range(groups)])
         projections[name] = _without_bias(layer, A.mT, C)
@@ -112,7 +113,7 @@ def principal_projections(problem: Fit, rank: int) -> dict[str, Projection]:
     projections = {}
     for name, (A, S) in problem.covariances().items():
         layer = problem.source.layers[name]
-        width = layer.weight[0].numel()
+        width, _ = input_sizes(layer)
         projections[name] = _without_bias(layer, _leading(A[:, :width, :width], rank), _leading(S, rank))
     return projections
 
@@ -124,7 +125,7 @@ def _leading(covariance: Tensor, rank: int) -> Tensor:
 
 def _without_bias(layer: Layer, inputs: Tensor, outputs: Tensor) -> Projection:
     """Return the projection in which the bias, the last input where there is one, does not count."""
-    return Projection(F.pad(inputs, (0, 0, 0, int(layer.bias is not None))).to(layer.weight), outputs.to(layer.weight))
+    return Projection(F.pad(inputs, (0, 0, 0, input_sizes(layer)[1])).to(layer.weight), outputs.to(layer.weight))
 
 
 def fit_logra(problem: Fit, rank: int, init: str, seed: int, damping: float | None) -> BlockCurvature:
@@ -152,6 +153,9 @@ def fit_logra(problem: Fit, rank: int, init: str, seed: int, damping: float | No
     check_choice("init", init, INITIALISATIONS)
     rank = check_integer("rank", rank, most=LARGEST_RANK)
     layers = problem.source.layers
+    for name, layer in layers.items():
+        if not input_sizes(layer)[0]:
+            raise InputError(f"encoder has a layer {name!r} with a frozen weight, and biases do not count in LoGra.")
     projections = principal_projections(problem, rank) if init == "pca" else random_projections(layers, rank, seed)
     fitted = {}
     for name, H in _second_moments(problem, projections).items():

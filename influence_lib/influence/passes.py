@@ -1,6 +1,5 @@
 """Passes over pairs of views: what gradients add up to, batch by batch, interruptible and resumable."""
 
-import copy
 import hashlib
 import shutil
 import time
@@ -17,10 +16,12 @@ from tqdm import tqdm
 
 from influence_lib.data import ImageSet
 from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
-from influence_lib.influence.gradients import Factors, Layer, layer_factors, tracked_layers
+from influence_lib.influence.counted import counted_layers
+from influence_lib.influence.gradients import Factors, Layer, layer_factors
 from influence_lib.influence.losses import Loss
 from influence_lib.influence.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
 from influence_lib.influence.perturbations import Perturbation
+from influence_lib.pretrain.representations import prepare
 from influence_lib.store import digest
 
 __all__ = ["GradientSource", "LayerFactors", "Totals", "Unfinished", "accumulate", "gradient_source"]
@@ -49,6 +50,8 @@ class GradientSource:
         What is differentiated.
     autocast : torch.dtype or None
         Of the encoder's two passes; None is the encoder's own precision.
+    share : float or None
+        How much of the squared gradient norm the layers hold; None where that was not measured.
     """
 
     encoder: nn.Module
@@ -56,6 +59,7 @@ class GradientSource:
     pairs: Pairs
     loss: Loss
     autocast: torch.dtype | None = None
+    share: float | None = None
 
     def with_images(self, images: ImageSet) -> "GradientSource":
         """Return the same source for other images."""
@@ -78,18 +82,30 @@ def gradient_source(
     seed: int,
     device: str | torch.device,
     precision: str,
+    frozen: bool = False,
 ) -> GradientSource:
-    """Return the source of gradients that arguments of `self_influence` describe, with a copy of the encoder."""
+    """Return the source of gradients that arguments of `self_influence` describe, with a copy of the encoder.
+
+    Raises
+    ------
+    InputError
+        If the encoder is not what `prepare` allows, or the gradient of a layer is not seen (`counted_layers`).
+    """
     target = resolve_device(device)
     autocast = autocast_dtype(precision, target)
     if target.type == "cpu":
         keep_freed_memory()
-    # the caller's keeps its device and mode; channels last is the order in which the patches are copied
-    model = copy.deepcopy(encoder).to(target).to(memory_format=torch.channels_last).eval()
+    model = prepare(encoder, images, target)
+    for value in (*model.parameters(), *model.buffers()):
+        if value.ndim == 4:  # channels last is the order in which the patches are copied
+            value.data = value.data.contiguous(memory_format=torch.channels_last)
+    if frozen:
+        for p in model.parameters():
+            p.requires_grad_(p.is_floating_point())
     pairs = Pairs(images, perturbation, views, draws, seed, target)
-    return GradientSource(
-        model, tracked_layers(model, layers), pairs, build_loss(loss, model, images, seed, target), autocast
-    )
+    form = build_loss(loss, model, images, seed, target)
+    found, share = counted_layers(model, layers, frozen, pairs, form)
+    return GradientSource(model, found, pairs, form, autocast, share)
 
 
 class Unfinished:

@@ -5,7 +5,6 @@ lose a view. Here both views are one stacked batch, and the two halves of each p
 in the library's own hook for that.
 """
 
-import copy
 import tempfile
 import warnings
 from collections import Counter
@@ -21,6 +20,7 @@ from influence_lib.influence.gradients import Layers
 from influence_lib.influence.pairs import BATCH_SIZE, Pairs
 from influence_lib.influence.passes import GradientSource
 from influence_lib.optional import needed
+from influence_lib.pretrain.representations import copied, represent
 
 with needed("curvature = 'kronfluence'", "run `pip install kronfluence==1.0.1`"), warnings.catch_warnings():
     # kronfluence's dependency asks for widgets, which a page without network could not show
@@ -55,7 +55,7 @@ class TwoViewTask(Task):
 
     def compute_train_loss(self, batch: tuple[Tensor, Tensor], model: nn.Module, sample: bool = False) -> Tensor:
         views, indices = batch
-        z_left, z_right = model(views.transpose(0, 1).flatten(0, 1)).chunk(2)
+        z_left, z_right = represent(model, views.transpose(0, 1).flatten(0, 1)).chunk(2)
         fisher = "sampled" if sample else "empirical"
         return self.source.pairs.objective(self.source.loss, indices.cpu(), fisher)(z_left, z_right).sum()
 
@@ -102,7 +102,7 @@ def kronfluence_scores(
     _refuse_what_kronfluence_gets_wrong(source.layers)
     pairs, task = PairDataset(source.pairs), TwoViewTask(source)
     # kronfluence wraps the layers of what it is given
-    model = prepare_model(copy.deepcopy(source.encoder), task)
+    model = prepare_model(copied(source.encoder), task)
     exact = cudnn_settings(allow_tf32=False)  # as in our own passes
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), exact:
         # kronfluence makes a disabled GradScaler by its old name
@@ -140,7 +140,7 @@ def _calls_twice(source: GradientSource) -> bool:
     """Return whether a layer is called more than once, which kronfluence has to be told."""
     calls: Counter[str] = Counter()
     handles = [m.register_forward_hook(lambda *_, n=n: calls.update([n])) for n, m in source.layers.items()]
-    source.encoder(source.pairs.batch(torch.tensor([0])).left)
+    represent(source.encoder, source.pairs.batch(torch.tensor([0])).left)
     for handle in handles:
         handle.remove()
     return max(calls.values()) > 1

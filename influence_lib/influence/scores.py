@@ -58,6 +58,11 @@ class Scores:
         Layer → its part of the score, float32, D×N; they add up to `by_draw`. Empty where a score has no such parts.
     deviation : Deviation, optional
         Of the fast mode from exact scores.
+    share : float, optional
+        Of the squared gradient norm, the part that the layers hold which count, measured on a few images. The rest
+        belongs to other parameters: those of normalisations (5 to 10 % in the ResNets of the book), attention's input
+        projections, other kinds of convolution, embeddings, class tokens. None where it was not measured, as in stored
+        scores.
     """
 
     by_draw: Tensor
@@ -65,6 +70,7 @@ class Scores:
     settings: Mapping[str, Any]
     by_layer: Mapping[str, Tensor] = field(default_factory=dict)
     deviation: Deviation | None = None
+    share: float | None = None
 
     @property
     def values(self) -> Tensor:
@@ -156,6 +162,7 @@ def checked(
     settings: dict[str, Any],
     by_layer: Mapping[str, Tensor] | None = None,
     deviation: Deviation | None = None,
+    share: float | None = None,
 ) -> Scores:
     """Return the scores, or raise a FloatingPointError that names the first image whose score is not finite."""
     bad = ~torch.isfinite(by_draw).all(dim=0)
@@ -163,4 +170,4 @@ def checked(
         raise FloatingPointError(
             f"the scores of {int(bad.sum())} images are not finite, the first of them id {int(images.ids[bad][0])}."
         )
-    return Scores(by_draw, images.ids, settings, by_layer or {}, deviation)
+    return Scores(by_draw, images.ids, settings, by_layer or {}, deviation, share)

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.device import PRECISIONS, autocast_dtype, resolve_device
-from influence_lib.errors import check_choice, check_integer, check_number, reject
+from influence_lib.errors import check_choice, check_integer, check_number, check_strings, reject
 from influence_lib.influence.banded import RANKS, banded_forms, least_rank
 from influence_lib.influence.cost import preflight
 from influence_lib.influence.curvature import FITTED, MEAN_SHARE, Curvature, Fit, fit
 from influence_lib.influence.exact import fit_exact
+from influence_lib.influence.layers import NAMES
 from influence_lib.influence.logra import RANK, fit_logra
 from influence_lib.influence.pairs import FISHERS, PairBatch
 from influence_lib.influence.passes import (
@@ -37,6 +38,7 @@ OWN = (*FITTED, *LOGRA, *EXACT)
 CURVATURES = (*OWN, "kronfluence")
 
 
+@torch.inference_mode(False)
 def self_influence(
     encoder: nn.Module,
     images: ImageSet,
@@ -50,6 +52,7 @@ def self_influence(
     rank: int | None = None,
     tolerance: float | None = None,
     layers: Sequence[str] | None = None,
+    frozen: bool = False,
     draws: int = 1,
     seed: int = 0,
     device: str | torch.device = "auto",
@@ -65,7 +68,8 @@ def self_influence(
     Parameters
     ----------
     encoder : nn.Module
-        Maps B×3×H×W pixels in [0, 1] to B×D. Scored in eval mode.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened. A copy is scored, in eval mode; weights in half
+        precision become float32 in it, and those in float64 stay.
     images : ImageSet
         The images to score; H is fitted on the same images and draws, or on some of them.
     perturbation : Perturbation
@@ -96,7 +100,11 @@ def self_influence(
     tolerance : float, optional
         The fast mode with the least rank whose estimated median relative error on some of the pairs is within this.
     layers : sequence of str, optional
-        Names of the layers, or of modules that hold them, whose weights count. None is all.
+        Names of the layers, or of modules that hold them, whose weights count. None is all. A layer that the encoder
+        does not call counts for nothing and is left out. One whose gradient is not seen at its calls is refused: as
+        with tied weights, weight normalisation, or a weight that is used outside of its layer's plain forward.
+    frozen : bool
+        Whether parameters with ``requires_grad=False`` count, which are left out otherwise.
     draws : int
         Independent perturbations of each image, over which the score is averaged.
     seed : int
@@ -115,22 +123,30 @@ def self_influence(
     -------
     Scores
         `values` is float32, N, in the units of the loss for a curvature and of its squared gradient for
-        ``"identity"``; `by_layer` holds the parts of the layers, except with ``"kronfluence"``, and `deviation` how far
-        the fast mode is estimated to be from exact scores.
+        ``"identity"``; `by_layer` holds the parts of the layers, except with ``"kronfluence"``, `deviation` how far
+        the fast mode is estimated to be from exact scores, and `share` how much of the squared gradient norm the layers
+        hold.
 
     Raises
     ------
     InputError
-        If a value is not allowed.
+        If a value is not allowed, the encoder returns anything but B×D, or the gradient of a layer is not seen.
     FloatingPointError
         If a score is not finite; the sentence names the layer and the images.
+
+    Warns
+    -----
+    UserWarning
+        If parameters other than those of Linear and Conv2d layers and of normalisations hold more than 1 % of the
+        squared gradient norm.
     """
     check_choice("curvature", curvature, CURVATURES)
+    check_choice("frozen", frozen, (False, True))
     check_fit(curvature, fisher, damping, factor_pairs, rank, tolerance)
     settings = score_settings(images, perturbation, loss, views, draws, seed)
-    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, tolerance, layers)
+    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, tolerance, layers, frozen)
     settings |= {"precision": resolved_precision(precision, device)}
-    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision)
+    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision, frozen)
     pairs, everything = source.pairs, source.pairs.spaced(None)
     if curvature == "kronfluence":
         if source.autocast is not None:
@@ -138,7 +154,7 @@ def self_influence(
         from influence_lib.influence.reference import kronfluence_scores  # seconds, and kronfluence may be missing
 
         flat = kronfluence_scores(source, pairs.spaced(factor_pairs), fisher, damping, progress)
-        return checked(flat.view(draws, -1), images, settings)
+        return checked(flat.view(draws, -1), images, settings, share=source.share)
     kept = Unfinished.of(unfinished, settings, source)
     problem = Fit(source, pairs.spaced(factor_pairs), fisher, kept, progress)
     fast = curvature == "ekfac" and (rank is not None or tolerance is not None)
@@ -153,7 +169,7 @@ def self_influence(
         flat_by_layer = quadratic_forms(problem, fit_curvature(problem, curvature, damping, rank, seed), everything)
     kept.clear()
     by_layer = {name: values.float().cpu().view(draws, -1) for name, values in flat_by_layer.items()}
-    return checked(torch.stack(list(by_layer.values())).sum(0), images, settings, by_layer, deviation)
+    return checked(torch.stack(list(by_layer.values())).sum(0), images, settings, by_layer, deviation, source.share)
 
 
 def check_fit(
@@ -180,7 +196,7 @@ def check_fit(
             reject("tolerance", tolerance, "None with another curvature than 'ekfac' or with a rank")
 
 
-FIT_OPTIONS = ("curvature", "fisher", "damping", "factor_pairs", "rank", "tolerance", "layers")
+FIT_OPTIONS = ("curvature", "fisher", "damping", "factor_pairs", "rank", "tolerance", "layers", "frozen")
 
 
 def resolved_fit(
@@ -191,6 +207,7 @@ def resolved_fit(
     rank: int | None,
     tolerance: float | None = None,
     layers: Sequence[str] | None = None,
+    frozen: bool = False,
 ) -> dict[str, Any]:
     """Return the options of a fit that take effect, JSON-able, so that a default that changes makes other settings.
 
@@ -204,7 +221,8 @@ def resolved_fit(
     if rank is not None or curvature in LOGRA:
         chosen["rank"] = int(rank or RANK)
     chosen |= {} if tolerance is None else {"tolerance": float(tolerance)}
-    return chosen | ({} if layers is None else {"layers": list(layers)})
+    chosen |= {} if layers is None else {"layers": check_strings("layers", layers, NAMES)}
+    return chosen | ({"frozen": True} if frozen else {})
 
 
 def resolved_precision(precision: str, device: str | torch.device) -> str:

@@ -1,6 +1,5 @@
 """How good a representation is: linear and weighted-kNN accuracy, with intervals."""
 
-import copy
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from influence_lib.data import ImageSet
 from influence_lib.device import resolve_device
 from influence_lib.errors import InputError, check_integer, reject
+from influence_lib.pretrain.representations import prepare, represent
 
 __all__ = ["Accuracy", "check_images", "embed", "knn_accuracy", "linear_accuracy"]
 
@@ -66,7 +66,8 @@ def embed(
     Parameters
     ----------
     encoder : nn.Module
-        Maps B×3×H×W pixels in [0, 1] to B×D. Used in eval mode; its own mode and device stay as they are.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened. Used in eval mode; its own mode and device stay as
+        they are.
     images : ImageSet
         N images.
     batch_size : int
@@ -84,7 +85,7 @@ def embed(
     Raises
     ------
     InputError
-        If a value is not allowed.
+        If a value is not allowed, the encoder returns anything else, or cannot take the images.
     FloatingPointError
         If a representation is not finite; the sentence names the first image.
 
@@ -96,10 +97,10 @@ def embed(
     check_images("images", images)
     target = resolve_device(device)
     batches = images.images.split(check_integer("batch_size", batch_size))
-    encoder = copy.deepcopy(encoder).to(target).eval()  # the caller's keeps its device and mode
+    encoder = prepare(encoder, images, target)
     passes = tqdm(batches, desc="representations", disable=not progress)
-    features = torch.cat([encoder(batch.to(target).float() / 255).float().cpu() for batch in passes])
-    bad = ~torch.isfinite(features).flatten(1).all(dim=1)
+    features = torch.cat([represent(encoder, batch.to(target).float() / 255).float().cpu() for batch in passes])
+    bad = ~torch.isfinite(features).all(dim=1)
     if bad.any():
         raise FloatingPointError(
             f"the representations of {int(bad.sum())} images are not finite,"
@@ -130,7 +131,7 @@ def knn_accuracy(
     Parameters
     ----------
     encoder : nn.Module
-        Maps N×3×H×W pixels in [0, 1] to N×D.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened.
     train, test : ImageSet
         Labelled images of the same classes.
     k : int
@@ -167,7 +168,7 @@ def linear_accuracy(
     Parameters
     ----------
     encoder : nn.Module
-        Maps N×3×H×W pixels in [0, 1] to N×D.
+        Maps B×3×H×W pixels in [0, 1] to B×D; B×D×1×1 is flattened.
     train, test : ImageSet
         Labelled images of the same classes, two or more in `train`.
     device : str or torch.device
