@@ -34,4 +34,5 @@ def needed(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise InputError(f"{what} needs {error.name}, which is not installed: {remedy}.") from None
+        package = str(error.name).partition(".")[0]
+        raise InputError(f"{what} needs {package}, which is not installed: {remedy}.") from None

@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
-from influence_lib.cli import main
+import influence_lib
+from influence_lib.cli import COMMANDS, main
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,35 @@ def test_every_command_runs_as_a_module(command, tmp_path):
     assert done.stdout
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_nothing_but_the_standard_library(option):
+    done = subprocess.run(
+        [sys.executable, "-m", "influence_lib", option],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"},
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "argparse" in imported
+    assert not {"torch", "numpy", "pandas", "sympy", "yaml"} & imported
+    ours = {name for name in imported if name.startswith("influence_lib")}
+    assert ours == {"influence_lib", "influence_lib.cli", "influence_lib.errors"}
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(f"\n    {name} " in out for name in COMMANDS)
+
+
+def test_the_version_is_said(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"influence-ssl-companion {influence_lib.__version__}\n"
+
+
 def test_wrong_input_is_one_sentence_and_status_2(capsys):
     assert main(["results", "--kind", "nothing"]) == 2
     error = capsys.readouterr().err
@@ -24,7 +55,8 @@ def test_wrong_input_is_one_sentence_and_status_2(capsys):
     assert error.count("\n") == 1
 
 
-def test_a_command_is_needed(capsys):
+@pytest.mark.parametrize("words", [[], ["nothing"], ["--nothing"]])
+def test_a_command_is_needed(words, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main([])
+        main(words)
     assert "data" in capsys.readouterr().err

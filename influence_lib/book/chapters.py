@@ -106,15 +106,21 @@ def _profile_parameters(book: Book, profile: str, name: str, declared: list[str]
     where = file.relative_to(book.root).as_posix()
     try:
         changed = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{where} is no YAML: {' '.join(str(error).split())}.") from None
     if changed is None:
         return {}
     if not isinstance(changed, dict):
         reject(f"the content of {where}", changed, "a mapping from parameters to values")
-    for parameter in changed:
+    for parameter, value in changed.items():
         if parameter not in declared:
             reject(f"a parameter in {where}", parameter, declared or "left out: the notebook declares none")
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):  # YAML has dates, sets and references to itself
+            reject(
+                f"{parameter} in {where}", value, "a number, a text, true, false, null, or a list or mapping of those"
+            )
     return changed
 
 

@@ -92,10 +92,12 @@ def _run(chapter: Chapter, book: Book) -> NotebookNode:
             coalesce_streams=True,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # else it reports that it is asked to stop
         )
     except PapermillExecutionError as error:
-        if error.ename != "InputError":  # which is one sentence: its traceback would say nothing more
-            sys.stderr.write("\n".join(error.traceback) + "\n")
+        if error.ename == "InputError":  # one sentence, to which a traceback would add nothing
+            raise BookError(f"{where} with the profile {chapter.profile}: {error.evalue}") from None
+        sys.stderr.write("\n".join(error.traceback) + "\n")
         raise BookError(f"{where} failed in cell [{error.exec_count}]: {error.ename}: {error.evalue}") from None
     except CellTimeoutError:
         raise BookError(f"{where} failed: a cell took longer than {CELL_SECONDS} seconds.") from None

@@ -24,7 +24,7 @@ from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.lars import LARS
 from influence_lib.pretrain.methods import METHODS, MomentumMethod
 from influence_lib.pretrain.patchconv import use_patch_convolutions
-from influence_lib.pretrain.views import RunViews, TwoViews, memory_format, view_threads
+from influence_lib.pretrain.views import RunViews, TwoViews, memory_layout, view_threads
 
 __all__ = ["pretrain", "pretrain_settings"]
 
@@ -238,8 +238,9 @@ class _Run:
                 use_patch_convolutions(encoder)
             hyper = settings["hyper"]
             method = METHODS[settings["method"]](encoder, len(images.class_names), settings["epochs"], hyper)
-        self.encoder = encoder.to(device).to(memory_format=memory_format(encoder))
-        self.method = method.to(device).to(memory_format=memory_format(encoder))
+        layout = memory_layout(settings["width"])
+        self.encoder = encoder.to(device).to(memory_format=layout)
+        self.method = method.to(device).to(memory_format=layout)
         self.peak_lr = hyper["lr"] * settings["batch_size"] / 256
         optimizer = LARS if method.LARS else torch.optim.SGD
         self.sgd = optimizer(

@@ -18,11 +18,19 @@ from influence_lib.device import keep_freed_memory
 from influence_lib.pretrain.augment import Augmentation, AugmentationSettings
 from influence_lib.pretrain.encoders import Encoder
 
-__all__ = ["TwoViews", "memory_format", "view_threads"]
+__all__ = ["TwoViews", "memory_layout", "view_threads"]
 
 N_VIEWS = 2
-MIN_CHANNELS = 8  # for channels-last
 RunViews = Callable[..., Iterable]
+
+
+def memory_layout(width: int) -> torch.memory_format:
+    """Return the order of images and weights in memory: channels last, except for a few channels.
+
+    On processors without AVX-512 the gradient of torch 2.14's float32 1×1 convolution with stride 2, of fewer than 8
+    channels in this order, is wrong and written past its end.
+    """
+    return torch.channels_last if width >= 8 else torch.contiguous_format
 
 
 @contextlib.contextmanager
@@ -39,16 +47,6 @@ def view_threads(device: torch.device) -> Iterator[RunViews]:
             yield pool.map
     finally:
         torch.set_num_threads(threads)  # a worker's setting is also the default of threads to come
-
-
-def memory_format(encoder: Encoder) -> torch.memory_format:
-    """Return the order in memory in which an encoder trains: channels last, but for very narrow ones.
-
-    The weight gradient of a strided 1×1 convolution of fewer than 8 channels in channels-last order writes past the end
-    of its memory where the processor has AVX2 and no more (the CPU library of torch 2.14.1).
-    """
-    narrow = encoder.backbone.conv1.out_channels < MIN_CHANNELS
-    return torch.contiguous_format if narrow else torch.channels_last
 
 
 class TwoViews:
@@ -81,7 +79,7 @@ class TwoViews:
         self.device = next(encoder.parameters()).device
         self.dtype = dtype
         self.parameters = list(encoder.parameters())
-        self.memory_format = memory_format(encoder)
+        self.layout = memory_layout(len(self.parameters[0]))
         # The replicas share the parameters; each has batch statistics of its own, which two passes at a time
         # would otherwise overwrite.
         shared = {id(p): p for p in self.parameters}
@@ -104,7 +102,7 @@ class TwoViews:
         drawn = [augment.draw(pixels.shape) for augment in self.augmentations]
 
         def encode(view: int) -> tuple[Tensor, Tensor | None]:
-            x = self.augmentations[view](pixels, drawn[view]).contiguous(memory_format=self.memory_format)
+            x = self.augmentations[view](pixels, drawn[view]).contiguous(memory_format=self.layout)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
                 target = None if self.target is None else self.target(x).float()
                 return self.encoders[view](x), target

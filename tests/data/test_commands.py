@@ -5,7 +5,7 @@ import huggingface_hub
 import pytest
 
 from influence_lib import data
-from influence_lib.data.commands import add_commands
+from influence_lib.data.commands import add_arguments
 from influence_lib.data.hub import download
 from influence_lib.data.loading import data_root
 from influence_lib.errors import InputError
@@ -14,7 +14,7 @@ from tests.data.conftest import encode, random_images, write_parquet
 
 def run(*words: str) -> None:
     parser = argparse.ArgumentParser()
-    add_commands(parser.add_subparsers())
+    add_arguments(parser)
     arguments = parser.parse_args(words)
     arguments.run(arguments)
 
@@ -36,7 +36,7 @@ def hub(monkeypatch):
 
 def test_get_downloads_once(tmp_path, hub, capsys):
     for _ in range(2):
-        run("data", "get", "cifar10", "--root", str(tmp_path))
+        run("get", "cifar10", "--root", str(tmp_path))
     assert capsys.readouterr().out == f"cifar10 is in {tmp_path / 'cifar10'}\n" * 2
     assert [call[0] for call in hub] == ["uoft-cs/cifar10"]
     assert hub[0][1]["repo_type"] == "dataset"
@@ -86,7 +86,7 @@ def test_an_empty_answer_is_an_error(tmp_path, monkeypatch):
 
 
 def test_list_says_what_is_there(cifar10, capsys):
-    run("data", "list", "--root", str(cifar10))
+    run("list", "--root", str(cifar10))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"folder of image sets: {cifar10}"
     assert lines[2].split()[:3] == ["controlled", "train", "5,000"]
