@@ -176,8 +176,13 @@ def pretrain(
         run.train(last, None, progress)
     else:
         folder = Path(checkpoint)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        lock = folder / ".lock"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.touch()
+        except OSError as error:
+            raise InputError(f"checkpoint {str(folder)!r} is no folder that can be written in ({error}).") from error
+        with FileLock(lock):
             run.resume(load_state(folder), folder)
             if run.epoch > last:
                 raise InputError(
