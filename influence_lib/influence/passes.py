@@ -1,5 +1,6 @@
 """Passes over pairs of views: what gradients add up to, batch by batch, interruptible and resumable."""
 
+import contextlib
 import copy
 import hashlib
 import shutil
@@ -128,7 +129,7 @@ class Unfinished:
             return 0
         try:
             with safe_open(self._file(stage), framework="pt") as file:
-                metadata, kept = file.metadata(), {name: file.get_tensor(name) for name in totals}
+                metadata, kept = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if metadata["sha256"] != _checksum(kept, metadata["batches"]):
                 raise ValueError("it differs from its checksum")
             for name, total in totals.items():
@@ -150,7 +151,8 @@ class Unfinished:
             safetensors.torch.save_file(totals, temporary, metadata=metadata)
             temporary.replace(self._file(stage))
         except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise InputError(
                 f"The finished batches in {self.folder} cannot be written ({error}): make room and run again."
             ) from error
