@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,6 +135,8 @@ class Unfinished:
                 raise ValueError("it differs from its checksum")
             for name, total in totals.items():
                 total.copy_(kept[name])
+        except FileNotFoundError:
+            return 0  # another process with the same scores has cleared the folder
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self._file(stage)} is damaged ({error}): delete it to have it computed again."
@@ -144,18 +147,25 @@ class Unfinished:
         """Write the totals of a stage under a temporary name and rename the file, so that it is never there in part."""
         if self.folder is None:
             return
-        temporary = self._file(stage).with_suffix(".partial")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            metadata = {"batches": str(batches), "sha256": _checksum(totals, str(batches))}
-            safetensors.torch.save_file(totals, temporary, metadata=metadata)
-            temporary.replace(self._file(stage))
-        except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise InputError(
-                f"The finished batches in {self.folder} cannot be written ({error}): make room and run again."
-            ) from error
+        metadata = {"batches": str(batches), "sha256": _checksum(totals, str(batches))}
+        temporary = self._file(stage).with_suffix(f".{os.getpid()}.partial")
+        for last in (
+            False,
+            False,
+            True,
+        ):  # another process with the same scores may be at its end, and clear the folder
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                safetensors.torch.save_file(totals, temporary, metadata=metadata)
+                temporary.replace(self._file(stage))
+                return
+            except (OSError, SafetensorError) as error:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                if last or self.folder.is_dir():
+                    raise InputError(
+                        f"The finished batches in {self.folder} cannot be written ({error}): make room and run again."
+                    ) from error
 
     def clear(self) -> None:
         """Remove the folder: the computation is finished."""

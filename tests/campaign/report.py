@@ -1,13 +1,13 @@
 """What came of the trials: counts and failures, as JSON and as a table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench._engine_report import table
 from tests.campaign.trials import Trial
 
-LONGEST = 160  # characters of a failure in the table of failures
+LONGEST = 100  # characters of a failure in the list of failures
 
 
 def results(trials: Iterable[Trial], home: Path) -> dict[str, Any]:
@@ -50,13 +50,15 @@ def report(found: Mapping[str, Any]) -> str:
         f"Of the {kills} kills {writing} left something half-written under a temporary name.",
     ]
     if failures:
-        lines += [
-            "## What failed",
-            "\n".join(f"- {f['kind']}: {f['what']} {f['label']}: {_short(f)}" for f in failures),
-        ]
+        lines += ["## What failed", "\n".join(_grouped(failures))]
     return "\n\n".join(lines) + "\n"
 
 
-def _short(failure: Mapping[str, str]) -> str:
-    text = failure["failure"].replace("`", "'")
-    return f"`{text[:LONGEST]}{'…' if len(text) > LONGEST else ''}`"
+def _grouped(failures: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """Yield a line for each kind of failure: how often it came, and the first."""
+    labels: dict[str, list[str]] = {}
+    for failure in failures:
+        said = failure["failure"].replace("`", "'")
+        labels.setdefault(f"{failure['kind']}: {failure['what']}: `{said[:LONGEST]}`", []).append(failure["label"])
+    for said, group in labels.items():
+        yield f"- {len(group)} × {said}" + (f" (first: {group[0]})" if group[0] else "")

@@ -20,7 +20,8 @@ def together(what: str, expected: Reference, processes: int, once: bool = True) 
     """
     with workspace() as folder:
         children = [Child(expected.job, folder) for _ in range(processes)]
-        failures = [finished(child.wait(), folder, expected) for child in children]
+        ends = [child.wait() for child in children]
+        failures = [finished(ended, folder, expected) for ended in ends]
         times = worked(folder)
     failure = next(filter(None, failures), None)
     if failure is None and once and times != expected.worked:
