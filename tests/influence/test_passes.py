@@ -330,6 +330,21 @@ def test_damaged_batches_are_refused_and_named(tmp_path, damage):
         unfinished.restore("stage", back)
 
 
+def test_a_folder_that_another_process_clears_meanwhile_is_made_again(tmp_path, monkeypatch):
+    unfinished, totals = Unfinished(tmp_path / "shared"), {"sum": torch.ones(2)}
+    save_file, cleared = passes.safetensors.torch.save_file, []
+
+    def cleared_once(*arguments, **options):
+        if not cleared:
+            cleared.append(unfinished.clear())
+        save_file(*arguments, **options)
+
+    monkeypatch.setattr(passes.safetensors.torch, "save_file", cleared_once)
+    unfinished.save("stage", totals, 1)
+    assert unfinished.restore("stage", {"sum": torch.zeros(2)}) == 1
+    assert [file.name for file in unfinished.folder.iterdir()] == ["stage.safetensors"]
+
+
 def test_batches_that_cannot_be_written_are_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"finished batches in .*file cannot be written .*make room and run again\.$"):
