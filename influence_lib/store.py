@@ -275,11 +275,19 @@ def load(folder: str | Path) -> dict[str, Any]:
     return {Path(name).stem: _read(folder / name) for name in manifest["files"] if name != "settings.json"}
 
 
+def _unwritable(path: Path, error: Exception) -> InputError:
+    return InputError(f"The result {path} cannot be written ({error}): make room and run again.")
+
+
 def _lock(folder: Path, root: Path) -> FileLock:
     """Return the lock of a result, whatever its label; `folder` is its own or the partial one."""
-    locks = root / "artifacts" / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{folder.parent.name}-{folder.name[-SHORT:]}.lock")
+    lock = root / "artifacts" / ".locks" / f"{folder.parent.name}-{folder.name[-SHORT:]}.lock"
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    except OSError as error:
+        raise _unwritable(lock, error) from error
+    return FileLock(lock)
 
 
 def _sweep(parent: Path, root: Path) -> None:
@@ -345,14 +353,14 @@ def _compute(settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Any
         reject("the value of compute()", values, "a dict with at least one value to store")
     partial = folder.with_name(PARTIAL + folder.name)
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         for name, value in values.items():
             _write(partial, name, value)
         _write_manifest(partial, settings, seconds, root)
         partial.rename(folder)
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"The result {folder} cannot be written ({error}): make room and run again.") from error
+        raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder

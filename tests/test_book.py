@@ -228,6 +228,14 @@ def test_a_failed_chapter_says_so_and_replaces_nothing(
     assert [file.name for file in book.executed.iterdir()] == ["01_one.ipynb"]
 
 
+def test_a_page_that_cannot_be_written_is_a_sentence(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("influence_lib.book.execute._run", lambda chapter, _: chapter.notebook)
+    (book.root / "book").write_text("no folder")
+    (chapter,) = chapters(book)
+    with pytest.raises(BookError, match=r"01_one.ipynb cannot be written .*: make room\.$"):
+        execute(chapter, book)
+
+
 LEDGER = "sections: [{title: T, about: A, rows: [{id: A-T1, item: x, verdict: not yet}]}]"
 
 

@@ -211,6 +211,16 @@ def test_a_folder_under_the_name_of_other_settings_is_refused(tmp_path: Path) ->
         store.get(other, lambda: {"x": 1}, root=tmp_path)
 
 
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").write_text("no folder")
+    with pytest.raises(InputError, match=r"cannot be written .*make room and run again\.$"):
+        store.get(SETTINGS, lambda: {"x": 1}, root=tmp_path)
+    (tmp_path / "artifacts").unlink()
+    (tmp_path / "results").write_text("no folder")
+    with pytest.raises(InputError, match=r"cannot be written .*make room and run again\.$"):
+        store.get(SETTINGS, lambda: {"x": 1}, place="results", root=tmp_path)
+
+
 def test_load_of_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be the folder of a stored result"):
         store.load(tmp_path / "nothing")

@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 import papermill
 import torch
+from filelock import FileLock
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
@@ -53,7 +54,7 @@ def execute(chapter: Chapter, book: Book) -> None:
     Raises
     ------
     BookError
-        If a cell raises, exceeds the time limit, or the kernel dies.
+        If a cell raises, exceeds the time limit, the kernel dies, or the page cannot be written.
     """
     started = time.perf_counter()
     notebook = tidy(_run(chapter, book))
@@ -65,16 +66,23 @@ def execute(chapter: Chapter, book: Book) -> None:
         "executed_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    book.executed.mkdir(parents=True, exist_ok=True)
-    # the manifest comes last and names the notebook's checksum: between the two the page counts as stale
-    _replace(executed_file(book, chapter.name), text)
-    _replace(manifest_file(book, chapter.name), json.dumps(manifest, indent=1) + "\n")
+    try:
+        book.executed.mkdir(parents=True, exist_ok=True)
+        with FileLock(book.executed / ".lock"):
+            # the manifest comes last and names the notebook's checksum: between the two the page counts as stale
+            _replace(executed_file(book, chapter.name), text)
+            _replace(manifest_file(book, chapter.name), json.dumps(manifest, indent=1) + "\n")
+    except OSError as error:
+        raise BookError(f"{executed_file(book, chapter.name)} cannot be written ({error}): make room.") from error
 
 
 def _replace(file: Path, text: str) -> None:
     partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _run(chapter: Chapter, book: Book) -> NotebookNode:

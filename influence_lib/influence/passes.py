@@ -1,6 +1,8 @@
 """Passes over pairs of views: what gradients add up to, batch by batch, interruptible and resumable."""
 
+import contextlib
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +12,13 @@ from typing import Any, NoReturn
 
 import safetensors.torch
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from influence_lib.data import ImageSet
 from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
+from influence_lib.errors import InputError
 from influence_lib.influence.counted import counted_layers
 from influence_lib.influence.gradients import Factors, Layer, layer_factors
 from influence_lib.influence.losses import Loss
@@ -132,22 +135,53 @@ class Unfinished:
         return cls(Path(parent) / digest({**described, "batch": BATCH_SIZE})[:16])
 
     def restore(self, stage: str, totals: Totals) -> int:
-        """Fill in the totals of a stage and return how many batches are in them."""
+        """Fill in the totals of a stage and return how many batches are in them.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        """
         if self.folder is None or not self._file(stage).is_file():
             return 0
-        with safe_open(self._file(stage), framework="pt") as file:
+        try:
+            with safe_open(self._file(stage), framework="pt") as file:
+                metadata, kept = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata["sha256"] != _checksum(kept, metadata["batches"]):
+                raise ValueError("it differs from its checksum")
             for name, total in totals.items():
-                total.copy_(file.get_tensor(name))
-            return int(file.metadata()["batches"])
+                total.copy_(kept[name])
+        except FileNotFoundError:
+            return 0  # another process with the same scores has cleared the folder
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self._file(stage)} is damaged ({error}): delete it to have it computed again."
+            ) from error
+        return int(metadata["batches"])
 
     def save(self, stage: str, totals: Totals, batches: int) -> None:
         """Write the totals of a stage under a temporary name and rename the file, so that it is never there in part."""
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._file(stage).with_suffix(".partial")
-        safetensors.torch.save_file(totals, temporary, metadata={"batches": str(batches)})
-        temporary.replace(self._file(stage))
+        metadata = {"batches": str(batches), "sha256": _checksum(totals, str(batches))}
+        temporary = self._file(stage).with_suffix(f".{os.getpid()}.partial")
+        for last in (
+            False,
+            False,
+            True,
+        ):  # another process with the same scores may be at its end, and clear the folder
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                safetensors.torch.save_file(totals, temporary, metadata=metadata)
+                temporary.replace(self._file(stage))
+                return
+            except (OSError, SafetensorError) as error:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                if last or self.folder.is_dir():
+                    raise InputError(
+                        f"The finished batches in {self.folder} cannot be written ({error}): make room and run again."
+                    ) from error
 
     def clear(self) -> None:
         """Remove the folder: the computation is finished."""
@@ -157,6 +191,14 @@ class Unfinished:
     def _file(self, stage: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{stage}.safetensors"
+
+
+def _checksum(totals: Totals, batches: str) -> str:
+    """Return a hash of totals and of how many batches are in them."""
+    total = hashlib.sha256(batches.encode())
+    for name in sorted(totals):
+        total.update(name.encode() + totals[name].cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def accumulate(

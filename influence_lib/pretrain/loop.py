@@ -212,10 +212,10 @@ def _writable_folder(checkpoint: object) -> Path:
     folder = Path(checkpoint)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            return folder
+        (folder / ".lock").touch()
     except (OSError, ValueError) as error:
         raise InputError(f"checkpoint is {str(folder)!r}, which is no folder to write into ({error}).") from error
+    return folder
 
 
 class _Run:

@@ -307,6 +307,50 @@ def test_a_pass_that_is_complete_is_not_made_again(tmp_path, net):
     unfinished.clear()
 
 
+def flip_a_value(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def change_the_count(content):
+    return content.replace(b'"batches":"2"', b'"batches":"1"')
+
+
+@pytest.mark.parametrize("damage", [flip_a_value, change_the_count, lambda content: content[:-9], lambda _: b""])
+def test_damaged_batches_are_refused_and_named(tmp_path, damage):
+    unfinished, totals = Unfinished(tmp_path), {"sum": torch.arange(3.0)}
+    unfinished.save("stage", totals, 2)
+    back = {"sum": torch.zeros(3)}
+    assert unfinished.restore("stage", back) == 2
+    assert torch.equal(back["sum"], totals["sum"])
+    file = tmp_path / "stage.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(damage(content))
+    assert file.read_bytes() != content
+    with pytest.raises(InputError, match=r"stage.safetensors is damaged .* delete it to have it computed again\.$"):
+        unfinished.restore("stage", back)
+
+
+def test_a_folder_that_another_process_clears_meanwhile_is_made_again(tmp_path, monkeypatch):
+    unfinished, totals = Unfinished(tmp_path / "shared"), {"sum": torch.ones(2)}
+    save_file, cleared = passes.safetensors.torch.save_file, []
+
+    def cleared_once(*arguments, **options):
+        if not cleared:
+            cleared.append(unfinished.clear())
+        save_file(*arguments, **options)
+
+    monkeypatch.setattr(passes.safetensors.torch, "save_file", cleared_once)
+    unfinished.save("stage", totals, 1)
+    assert unfinished.restore("stage", {"sum": torch.zeros(2)}) == 1
+    assert [file.name for file in unfinished.folder.iterdir()] == ["stage.safetensors"]
+
+
+def test_batches_that_cannot_be_written_are_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"finished batches in .*file cannot be written .*make room and run again\.$"):
+        Unfinished(tmp_path / "file").save("stage", {"sum": torch.zeros(1)}, 1)
+
+
 def test_without_a_folder_nothing_is_kept(net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     unfinished = Unfinished.of(None, {}, double_source(net, noise_images(3)))
