@@ -3,6 +3,8 @@
 import math
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ MOMENTUM = 0.9
 WARMUP_EPOCHS = 10
 WARMUP_START_LR = 0.003
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
+LEAST_WIDTH_FOR_ONEDNN = 16
 
 
 def pretrain_settings(
@@ -255,7 +258,11 @@ class _Run:
         self.views.train()
         self.method.train()
         self.method.begin_epoch(self.epoch)
-        with torch.random.fork_rng(), cudnn_settings(deterministic=True, benchmark=False):
+        with (
+            torch.random.fork_rng(),
+            cudnn_settings(deterministic=True, benchmark=False),
+            _onednn(self.settings["width"] >= LEAST_WIDTH_FOR_ONEDNN),
+        ):
             torch.manual_seed(_mix(self.settings["seed"], self.epoch))
             order = torch.randperm(len(self.images)).to(self.device)
             for step in range(steps):
@@ -352,6 +359,22 @@ class _Run:
         """Return the parameters that the optimiser changes, by name."""
         both = nn.ModuleDict({"encoder": self.encoder, "method": self.method})
         return [(name, parameter) for name, parameter in both.named_parameters() if parameter.requires_grad]
+
+
+@contextmanager
+def _onednn(usable: bool) -> Iterator[None]:
+    """Do without oneDNN for a while where it is not usable.
+
+    In the weight gradient of a strided 1×1 convolution of few channels oneDNN 3.12 (torch 2.14) writes beyond its
+    memory, which ends in wrong gradients or kills the process: uxlfoundation/oneDNN, issue 6035.
+    """
+    onednn: Any = torch.backends.mkldnn
+    before = onednn.enabled
+    onednn.enabled = before and usable
+    try:
+        yield
+    finally:
+        onednn.enabled = before
 
 
 def _mix(seed: int, epoch: int) -> int:

@@ -25,6 +25,21 @@ def test_a_file_in_the_place_of_the_checkpoint_folder_is_named(tmp_path):
         pretrain(noise_images(9), checkpoint=tmp_path / "file", **TINY)
 
 
+@pytest.mark.parametrize(("width", "used"), [(2, False), (16, True)])
+def test_onednn_is_used_only_where_it_stays_within_its_memory(monkeypatch, width, used):
+    step, seen = loop_module._Run._step, []
+
+    def watched(self, *args):
+        seen.append(torch.backends.mkldnn.enabled)
+        return step(self, *args)
+
+    monkeypatch.setattr(loop_module._Run, "_step", watched)
+    before = torch.backends.mkldnn.enabled
+    pretrain(noise_images(8), **{**TINY, "width": width, "epochs": 1}, **HEAD)
+    assert seen == [used and before]
+    assert torch.backends.mkldnn.enabled == before
+
+
 class Killed(Exception):
     pass
 
