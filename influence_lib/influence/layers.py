@@ -14,7 +14,7 @@ Layer = nn.Linear | nn.Conv2d
 Layers = Mapping[str, Layer]
 
 NAMES = "a list of names of modules, or None for all layers"  # what the argument `layers` may be
-COMPUTED = "has a layer {!r} whose weight is computed (remove_parametrizations, remove_weight_norm, prune.remove end it)"
+COMPUTED = (
     "has a layer {!r} with a computed weight (remove_parametrizations, remove_weight_norm or prune.remove end it)"
 )
 

@@ -27,8 +27,8 @@ RunViews = Callable[..., Iterable]
 def memory_layout(width: int) -> torch.memory_format:
     """Return the order of images and weights in memory: channels last, except for a few channels.
 
-    On processors without AVX-512 the gradient of torch 2.14's float32 1×1 convolution with stride 2, of fewer than 8
-    channels in this order, is wrong and written past its end.
+    On processors without AVX-512 the weight gradient of a float32 1×1 convolution with stride 2, of fewer than 8
+    channels in this order, is wrong and written past its end (oneDNN 3.12, in torch 2.14; oneDNN's issue 6035).
     """
     return torch.channels_last if width >= 8 else torch.contiguous_format
 
