@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from influence_lib.device import cudnn_settings
 from influence_lib.errors import InputError
 from influence_lib.influence.layers import Layer, Layers, input_sizes, tracked_layers
-from influence_lib.influence.losses import two_view_loss
+from influence_lib.influence.losses import agree, one_for_equal_views, two_view_loss
 from influence_lib.pretrain.representations import represent
 
 __all__ = [
@@ -126,7 +126,8 @@ def differentiable(
             "encoder returns representations without a gradient (its forward runs under torch.no_grad() or"
             " inference_mode(), or ends with detach()), so there is nothing to score."
         )
-    return objective(*representations.unflatten(0, (-1, 2)).unbind(1)).sum()
+    z_left, z_right = representations.unflatten(0, (-1, 2)).unbind(1)
+    return objective(*one_for_equal_views(left, right, z_left, z_right)).sum()
 
 
 def per_sample_gradients(
@@ -160,6 +161,7 @@ def factors_of_calls(layer: Layer, calls: Sequence[tuple[Tensor, Tensor]]) -> Fa
 
 def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> Factors:
     """Return the factors of one call, from the 2B inputs and the 2B gradients of the outputs."""
+    gradients = _without_cancelled(activations, gradients)
     if isinstance(layer, nn.Conv2d):
         rows, groups = _patches(layer, activations.to(layer.weight.dtype)), layer.groups
         gradients = gradients.movedim(1, -1)
@@ -172,6 +174,20 @@ def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> Factors:
     if not weight:
         rows = rows[..., -1:]
     return Factors(_fold(rows).to(layer.weight.dtype), _fold(gradients).to(layer.weight.dtype))
+
+
+def _without_cancelled(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Return the gradients of the outputs, zero for the images whose two views cancel in this layer but for rounding.
+
+    With equal inputs and opposite output gradients ‖g_x + g_x̂‖ is at the rounding level of ‖g_x‖ + ‖g_x̂‖.
+    """
+    x, x_hat = activations.unflatten(0, (-1, 2)).unbind(1)
+    # a part of the inputs tells nearly all; on other devices a look at a value would wait for all that was asked before
+    if x.device.type == "cpu" and not agree(x[..., :1], x_hat[..., :1]).any():
+        return gradients
+    g, g_hat = gradients.unflatten(0, (-1, 2)).unbind(1)
+    cancelled = (agree(x, x_hat) & agree(g, -g_hat)).repeat_interleave(2)
+    return gradients.masked_fill(cancelled.view(-1, *[1] * (gradients.ndim - 1)), 0)
 
 
 def _fold(rows: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from influence_lib.data import ImageSet
-from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
+from influence_lib.device import computing_dtypes, keep_freed_memory, resolve_device
 from influence_lib.errors import InputError
 from influence_lib.influence.counted import counted_layers
 from influence_lib.influence.gradients import Factors, Layer, layer_factors
@@ -95,18 +95,22 @@ def gradient_source(
         If the encoder is not what `prepare` allows, or the gradient of a layer is not seen (`counted_layers`).
     """
     target = resolve_device(device)
-    autocast = autocast_dtype(precision, target)
+    dtype, autocast = computing_dtypes(precision, target)
     if target.type == "cpu":
         keep_freed_memory()
     model = prepare(encoder, images, target)
+    if dtype is torch.float64:
+        model = model.double()
+    elif any(p.dtype is torch.float64 for p in model.parameters()):
+        dtype = torch.float64
     for value in (*model.parameters(), *model.buffers()):
         if value.ndim == 4:  # channels last is the order in which the patches are copied
             value.data = value.data.contiguous(memory_format=torch.channels_last)
     if frozen:
         for p in model.parameters():
             p.requires_grad_(p.is_floating_point())
-    pairs = Pairs(images, perturbation, views, draws, seed, target)
-    form = build_loss(loss, model, images, seed, target)
+    pairs = Pairs(images, perturbation, views, draws, seed, target, dtype)
+    form = build_loss(loss, model, images, seed, target, dtype)
     found, share = counted_layers(model, layers, frozen, pairs, form)
     return GradientSource(model, found, pairs, form, autocast, share)
 

@@ -60,6 +60,7 @@ def embed(
     batch_size: int = 500,
     device: str | torch.device = "auto",
     progress: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Return the representations of unperturbed images.
 
@@ -76,11 +77,13 @@ def embed(
         ``"auto"`` or a torch device.
     progress : bool
         Whether to show a progress bar.
+    dtype : torch.dtype
+        Of the result.
 
     Returns
     -------
     Tensor
-        float32 N×D, on the CPU.
+        N×D, on the CPU.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def embed(
     batches = images.images.split(check_integer("batch_size", batch_size))
     encoder = prepare(encoder, images, target)
     passes = tqdm(batches, desc="representations", disable=not progress)
-    features = torch.cat([represent(encoder, batch.to(target).float() / 255).float().cpu() for batch in passes])
+    features = torch.cat([represent(encoder, batch.to(target).float() / 255).to(dtype).cpu() for batch in passes])
     bad = ~torch.isfinite(features).all(dim=1)
     if bad.any():
         raise FloatingPointError(
