@@ -1,5 +1,6 @@
 """What every trial shares: the undisturbed run that it is compared with, and what counts as a failure."""
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -106,9 +107,10 @@ def reference(job: Job) -> Reference:
 
 def _bytes(folder: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # renamed meanwhile
-            total += file.stat().st_size if file.is_file() else 0
+    for parent, _, names in os.walk(folder):  # which passes over what is renamed meanwhile
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).stat().st_size
     return total
 
 
@@ -123,12 +125,14 @@ def finished(ended: Ended, folder: Path, expected: Reference) -> str | None:
         return f"{ended.how}: {ended.what}"
     if ended.what != expected.value:
         return "another value was returned than without the disturbance"
+    if damaged := stopped(folder):
+        return damaged
     found = kept(folder)
     differ = sorted(name for name in found.keys() | expected.kept if found.get(name) != expected.kept.get(name))
     if differ:
         return f"other files than without the disturbance: {', '.join(differ)}"
     left = unfinished(folder)
-    return f"left behind: {', '.join(left)}" if left else stopped(folder)
+    return f"left behind: {', '.join(left)}" if left else None
 
 
 def refused(ended: Ended, folder: Path) -> str | None:
