@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from influence_lib.errors import InputError, reject
+from influence_lib.errors import InputError, check_choice, reject
 
-__all__ = ["autocast_dtype", "cudnn_settings", "keep_freed_memory", "resolve_device"]
+__all__ = ["autocast_dtype", "computing_dtypes", "cudnn_settings", "keep_freed_memory", "resolve_device"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -69,6 +69,29 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision not in PRECISIONS:
         reject("precision", precision, ["auto", *PRECISIONS])
     return PRECISIONS[precision]
+
+
+def computing_dtypes(precision: str, device: torch.device) -> tuple[torch.dtype, torch.dtype | None]:
+    """Return the dtype of a computation of scores, and the autocast dtype of the encoder's passes in it.
+
+    Parameters
+    ----------
+    precision : {"fp32", "fp64", "bf16", "fp16", "auto"}
+        ``"fp64"`` is float64 throughout; the others are float32 with what `autocast_dtype` gives.
+    device : torch.device
+        Where the computation runs.
+
+    Raises
+    ------
+    InputError
+        If the precision is unknown, or float64 on a device that has none.
+    """
+    if precision != "fp64":
+        check_choice("precision", precision, ("auto", *PRECISIONS, "fp64"))
+        return torch.float32, autocast_dtype(precision, device)
+    if device.type == "mps":
+        raise InputError("precision is 'fp64', but the device is 'mps', which has no float64: take device='cpu'.")
+    return torch.float64, None
 
 
 def keep_freed_memory() -> None:

@@ -27,7 +27,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from influence_lib.errors import reject
@@ -35,7 +34,7 @@ from influence_lib.influence.curvature import MEAN_SHARE, Fit, chunks, eigh, gra
 from influence_lib.influence.gradients import Factors
 from influence_lib.influence.pairs import PairBatch
 from influence_lib.influence.passes import LayerFactors, Totals
-from influence_lib.influence.scores import Deviation
+from influence_lib.influence.scores import Deviation, rank_correlation
 
 __all__ = ["RANKS", "banded_forms", "least_rank"]
 
@@ -295,10 +294,11 @@ def _compared(
 
 
 def _deviation(banded: Tensor, single: Tensor, rank: int) -> Deviation:
-    """Return how far scores in bands are from those of single coordinates."""
-    relative = float((banded / single - 1).abs().median())
-    correlation = float(spearmanr(banded.cpu(), single.cpu()).statistic)
-    return Deviation(relative, correlation, rank, len(single))
+    """Return how far scores in bands are from those of single coordinates; a score of 0 is 0 in both."""
+    influential = single > 0
+    relative = (banded / single - 1)[influential].abs()
+    error = float(relative.median()) if len(relative) else 0.0
+    return Deviation(error, rank_correlation(banded.cpu(), single.cpu()), rank, len(single))
 
 
 def _merged(values: Tensor, rank: int) -> Tensor:

@@ -152,7 +152,7 @@ def preflight(problem: Fit, scored: int, curvature: str, rank: int | None) -> No
 def _seconds(problem: Fit, sizes: Mapping[str, LayerSize], curvature: str, rank: int | None, scored: int) -> float:
     """Return the expected time: the encoder's passes as measured, the rest from its operations."""
     source, fitted = problem.source, len(problem.indices)
-    rate = matmul_rate(source.pairs.device)
+    rate = matmul_rate(source.pairs.device, source.pairs.dtype)
     batch = source.pairs.batch(torch.arange(min(PROBE, len(source.pairs.images))))
     started = time.perf_counter()
     for _, factors in source.factors(batch):

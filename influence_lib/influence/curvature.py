@@ -211,7 +211,8 @@ class Fit:
             Whether to multiply in bfloat16 where the hardware does, and to leave two of three positions out of A where
             a layer has `MANY`: enough to tell which eigenvectors lead.
         """
-        bf16 = fast and autocast_dtype("auto", self.source.pairs.device) is torch.bfloat16
+        pairs = self.source.pairs
+        bf16 = fast and pairs.dtype is torch.float32 and autocast_dtype("auto", pairs.device) is torch.bfloat16
         dtype, totals = torch.bfloat16 if bf16 else None, {}
         for name, layer in self.source.layers.items():
             groups, height, width = gradient_shape(layer)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from influence_lib.device import cudnn_settings
 from influence_lib.errors import InputError, reject
-from influence_lib.influence.losses import two_view_loss
+from influence_lib.influence.losses import agree, one_for_equal_views, two_view_loss
 
 __all__ = ["Factors", "layer_factors", "per_sample_gradients", "tracked_layers"]
 
@@ -123,8 +123,8 @@ def layer_factors(
         stacked = torch.stack([left, right], dim=1).flatten(0, 1).requires_grad_()
         with torch.autocast(stacked.device.type, autocast) if autocast else nullcontext():
             representations = encoder(stacked)
-        left, right = representations.to(stacked.dtype).unflatten(0, (-1, 2)).unbind(1)
-        objective(left, right).sum().backward()
+        z_left, z_right = representations.to(stacked.dtype).unflatten(0, (-1, 2)).unbind(1)
+        objective(*one_for_equal_views(left, right, z_left, z_right)).sum().backward()
     for name, layer in layers.items():
         if records[name]:
             calls = [_factors(layer, *record) for record in records.pop(name)]
@@ -152,6 +152,7 @@ def per_sample_gradients(
 
 def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> Factors:
     """Return the factors of one call, from the 2B inputs and the 2B gradients of the outputs."""
+    gradients = _without_cancelled(activations, gradients)
     if isinstance(layer, nn.Conv2d):
         rows, groups = _patches(layer, activations.to(layer.weight.dtype)), layer.groups
         gradients = gradients.movedim(1, -1)
@@ -161,6 +162,20 @@ def _factors(layer: Layer, activations: Tensor, gradients: Tensor) -> Factors:
     if layer.bias is not None:
         rows = torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)
     return Factors(_fold(rows).to(layer.weight.dtype), _fold(gradients).to(layer.weight.dtype))
+
+
+def _without_cancelled(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Return the gradients of the outputs, zero for the images whose two views cancel in this layer but for rounding.
+
+    With equal inputs and opposite output gradients ‖g_x + g_x̂‖ is at the rounding level of ‖g_x‖ + ‖g_x̂‖.
+    """
+    x, x_hat = activations.unflatten(0, (-1, 2)).unbind(1)
+    # a part of the inputs tells nearly all; on other devices a look at a value would wait for all that was asked before
+    if x.device.type == "cpu" and not agree(x[..., :1], x_hat[..., :1]).any():
+        return gradients
+    g, g_hat = gradients.unflatten(0, (-1, 2)).unbind(1)
+    cancelled = (agree(x, x_hat) & agree(g, -g_hat)).repeat_interleave(2)
+    return gradients.masked_fill(cancelled.view(-1, *[1] * (gradients.ndim - 1)), 0)
 
 
 def _fold(rows: Tensor) -> Tensor:

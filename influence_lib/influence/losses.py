@@ -2,6 +2,10 @@
 
 A loss says what an image's own value is, and what the score of a sampled target is. The second moment of the latter's
 gradient is the Gauss–Newton matrix of the loss: the Hessian with the second derivatives of the encoder left out.
+
+Views that agree have no influence. Where two views, their representations or a layer's two gradients agree but for
+rounding, what is left of their difference is rounding, which is summed in another order on another processor; and a
+damping relative to the mean eigenvalue would make a large score of it where no image has more. `agree` decides it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +17,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["LOSSES", "TEMPERATURE", "Loss", "NTXent", "SquaredResidual", "two_view_loss"]
+__all__ = [
+    "LOSSES",
+    "TEMPERATURE",
+    "Loss",
+    "NTXent",
+    "SquaredResidual",
+    "agree",
+    "one_for_equal_views",
+    "two_view_loss",
+]
 
 LOSSES = ("cosine", "mse", "ntxent")
 TEMPERATURE = 0.2  # of SimCLR's loss, in the paper's Table 2
+# in units of the machine precision: equal rows of a batch come out up to 1.3 apart, one grey level in a pixel 8 or more
+ROUNDING = 4.0
+# views are drawn in float32: blurring an image of one colour changes it by 7 units; one grey level is 33,000 of white's
+PIXEL_ROUNDING = 32.0
 
 
 class Loss(Protocol):
@@ -30,6 +47,50 @@ class Loss(Protocol):
 
     def sampled(self, left: Tensor, right: Tensor, ids: Sequence[int], rngs: Sequence[np.random.Generator]) -> Tensor:
         """Return B values whose gradient is the score of a target that `rngs`, one an image, draw."""
+
+
+@torch.no_grad()
+def agree(left: Tensor, right: Tensor, rounding: float = ROUNDING) -> Tensor:
+    """Return which rows of two tensors are the same but for rounding.
+
+    Parameters
+    ----------
+    left, right : Tensor
+        B×…; a row is what belongs to one image.
+    rounding : float
+        Units of the machine precision that the largest difference in a row may have, relative to the largest entry. The
+        precision is float32's, also where the entries come from a lower one: there the two views of many images would
+        be within its rounding.
+
+    Returns
+    -------
+    Tensor
+        Boolean, B. False where an entry is NaN.
+
+    Examples
+    --------
+    >>> agree(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 1e-9], [1.0, 1e-3]]))
+    tensor([ True, False])
+    """
+    entries = tuple(range(1, left.ndim))
+    # rows that agree have the same largest entry
+    difference, size = (rows.abs().amax(entries) for rows in (left - right, left))
+    precision = torch.finfo(left.dtype if left.dtype is torch.float64 else torch.float32).eps
+    return difference <= rounding * precision * size
+
+
+def one_for_equal_views(left: Tensor, right: Tensor, z_left: Tensor, z_right: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the representations of both views, of which two that are one picture have one, and not two roundings.
+
+    Parameters
+    ----------
+    left, right : Tensor
+        The views, B×3×H×W each.
+    z_left, z_right : Tensor
+        Their representations, B×D each.
+    """
+    equal = agree(left.float(), right.float(), PIXEL_ROUNDING)
+    return z_left, torch.where(equal[:, None], z_left, z_right)
 
 
 def two_view_loss(left: Tensor, right: Tensor) -> Tensor:
@@ -53,6 +114,12 @@ def _cosine_residual(left: Tensor, right: Tensor) -> Tensor:
     return F.normalize(left, dim=1) - F.normalize(right, dim=1)
 
 
+def _cosine_stationary(left: Tensor, right: Tensor) -> Tensor:
+    """Return where the two directions are the same or opposite: one dimension has no others."""
+    left, right = F.normalize(left, dim=1), F.normalize(right, dim=1)
+    return agree(left, right) | agree(left, -right)
+
+
 def _mse_residual(left: Tensor, right: Tensor) -> Tensor:
     """Return the residual of the mean squared difference over the D dimensions."""
     return (2 / left.shape[1]) ** 0.5 * (left - right)
@@ -68,9 +135,12 @@ class SquaredResidual:
     ----------
     of : callable
         From the two representations, B×D each, to r, B×D.
+    stationary : callable
+        From the two representations to B booleans: where the gradient of ½‖r‖² is zero but for rounding.
     """
 
     of: Callable[[Tensor, Tensor], Tensor]
+    stationary: Callable[[Tensor, Tensor], Tensor]
 
     def residual(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
         """Return r."""
@@ -87,8 +157,8 @@ class SquaredResidual:
         return (torch.from_numpy(noise).to(residual) * residual).sum(dim=1)
 
 
-COSINE = SquaredResidual(_cosine_residual)
-MSE = SquaredResidual(_mse_residual)
+COSINE = SquaredResidual(_cosine_residual, _cosine_stationary)
+MSE = SquaredResidual(_mse_residual, agree)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from influence_lib.data import ImageSet
 from influence_lib.errors import reject
 from influence_lib.influence.gradients import Objective
-from influence_lib.influence.losses import COSINE, MSE, Loss, NTXent
+from influence_lib.influence.losses import COSINE, MSE, Loss, NTXent, SquaredResidual
 from influence_lib.influence.perturbations import Perturbation, view_pair
 from influence_lib.pretrain import embed
 
@@ -32,7 +32,14 @@ class PairBatch(NamedTuple):
     ids: list[int]
 
 
-def build_loss(loss: str, encoder: nn.Module, images: ImageSet, seed: int, device: torch.device) -> Loss:
+def build_loss(
+    loss: str,
+    encoder: nn.Module,
+    images: ImageSet,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Loss:
     """Return the loss of a name; SimCLR's gets `NEGATIVES` of the images, drawn from the seed, as its negatives.
 
     Parameters
@@ -47,6 +54,8 @@ def build_loss(loss: str, encoder: nn.Module, images: ImageSet, seed: int, devic
         Of the draw.
     device : torch.device
         Where to compute.
+    dtype : torch.dtype
+        Of the encoder's weights and of the negatives' representations.
 
     Raises
     ------
@@ -61,7 +70,7 @@ def build_loss(loss: str, encoder: nn.Module, images: ImageSet, seed: int, devic
     # from the sorted ids, so that the order of the images does not matter
     chosen = rng.permutation(len(images))[:NEGATIVES]
     negatives = images.subset(images.ids.argsort()[torch.from_numpy(chosen)])
-    return NTXent(embed(encoder, negatives, device=device).to(device), negatives.ids)
+    return NTXent(embed(encoder, negatives, device=device, dtype=dtype).to(device), negatives.ids)
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class Pairs:
         How many draws, and which: an image's views depend on seed, id and draw alone.
     device : torch.device
         Where the batches are put.
+    dtype : torch.dtype
+        Of the batches. The views themselves are drawn in float32, so that they are the same in any.
     """
 
     images: ImageSet
@@ -88,6 +99,7 @@ class Pairs:
     draws: int
     seed: int
     device: torch.device
+    dtype: torch.dtype = torch.float32
 
     def __len__(self) -> int:
         return self.draws * len(self.images)
@@ -116,13 +128,17 @@ class Pairs:
 
     def _moved(self, view: Tensor) -> Tensor:
         """Put a view on the device; from pinned memory, so that a GPU does not wait for it."""
-        view = view.contiguous(memory_format=torch.channels_last)
+        view = view.to(self.dtype).contiguous(memory_format=torch.channels_last)
         return (
             view.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else view.to(self.device)
         )
 
     def objective(self, loss: Loss, indices: Tensor, fisher: str = "empirical") -> Objective:
         """Return the function of the representations whose gradients are taken.
+
+        The loss of an image whose representations agree but for rounding is put to zero, and its gradient with it
+        (`SquaredResidual.stationary`): it has no influence. Not so with SimCLR's loss, whose negatives move both views
+        alike. Sampled targets stay: their second moment is made of the encoder's derivatives, which need not agree.
 
         Parameters
         ----------
@@ -136,7 +152,16 @@ class Pairs:
         """
         ids, draws = self.identify(indices)
         if fisher == "empirical":
-            return lambda left, right: loss.values(left, right, ids)
+
+            def loss_of_views(left: Tensor, right: Tensor) -> Tensor:
+                values = loss.values(left, right, ids)
+                return (
+                    torch.where(loss.stationary(left, right), 0, values)
+                    if isinstance(loss, SquaredResidual)
+                    else values
+                )
+
+            return loss_of_views
 
         def score_of_target(left: Tensor, right: Tensor) -> Tensor:
             keys = zip(ids, draws, strict=True)

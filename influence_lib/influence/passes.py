@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from influence_lib.data import ImageSet
-from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
+from influence_lib.device import computing_dtypes, keep_freed_memory, resolve_device
 from influence_lib.influence.gradients import Factors, Layer, layer_factors, tracked_layers
 from influence_lib.influence.losses import Loss
 from influence_lib.influence.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
@@ -81,15 +81,16 @@ def gradient_source(
 ) -> GradientSource:
     """Return the source of gradients that arguments of `self_influence` describe, with a copy of the encoder."""
     target = resolve_device(device)
-    autocast = autocast_dtype(precision, target)
+    dtype, autocast = computing_dtypes(precision, target)
     if target.type == "cpu":
         keep_freed_memory()
     # the caller's keeps its device and mode; channels last is the order in which the patches are copied
     model = copy.deepcopy(encoder).to(target).to(memory_format=torch.channels_last).eval()
-    pairs = Pairs(images, perturbation, views, draws, seed, target)
-    return GradientSource(
-        model, tracked_layers(model, layers), pairs, build_loss(loss, model, images, seed, target), autocast
-    )
+    if dtype is torch.float64:
+        model = model.double()
+    pairs = Pairs(images, perturbation, views, draws, seed, target, dtype)
+    form = build_loss(loss, model, images, seed, target, dtype)
+    return GradientSource(model, tracked_layers(model, layers), pairs, form, autocast)
 
 
 class Unfinished:

@@ -18,6 +18,7 @@ from tqdm import TqdmWarning
 from influence_lib.device import cudnn_settings
 from influence_lib.errors import InputError
 from influence_lib.influence.gradients import Layers
+from influence_lib.influence.losses import agree, one_for_equal_views
 from influence_lib.influence.pairs import BATCH_SIZE, Pairs
 from influence_lib.influence.passes import GradientSource
 
@@ -55,8 +56,8 @@ class TwoViewTask(Task):
     def compute_train_loss(self, batch: tuple[Tensor, Tensor], model: nn.Module, sample: bool = False) -> Tensor:
         views, indices = batch
         z_left, z_right = model(views.transpose(0, 1).flatten(0, 1)).chunk(2)
-        fisher = "sampled" if sample else "empirical"
-        return self.source.pairs.objective(self.source.loss, indices.cpu(), fisher)(z_left, z_right).sum()
+        objective = self.source.pairs.objective(self.source.loss, indices.cpu(), "sampled" if sample else "empirical")
+        return objective(*one_for_equal_views(views[:, 0], views[:, 1], z_left, z_right)).sum()
 
     def compute_measurement(self, batch: tuple[Tensor, Tensor], model: nn.Module) -> Tensor:
         return self.compute_train_loss(batch, model)
@@ -65,7 +66,9 @@ class TwoViewTask(Task):
         return list(self.source.layers)
 
     def post_process_per_sample_gradient(self, module_name: str, gradient: Tensor) -> Tensor:
-        return gradient.unflatten(0, (2, -1)).sum(0)
+        left, right = gradient.unflatten(0, (2, -1))
+        cancelled = agree(left, -right)
+        return (left + right).masked_fill(cancelled.view(-1, *[1] * (left.ndim - 1)), 0)
 
 
 def kronfluence_scores(
@@ -91,7 +94,7 @@ def kronfluence_scores(
     Returns
     -------
     Tensor
-        float32, one value a pair.
+        float32, one value a pair. A layer in which no gradient was seen counts for nothing.
 
     Raises
     ------
@@ -103,6 +106,7 @@ def kronfluence_scores(
     # kronfluence wraps the layers of what it is given
     model = prepare_model(copy.deepcopy(source.encoder), task)
     exact = cudnn_settings(allow_tf32=False)  # as in our own passes
+    dtype = source.pairs.dtype
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), exact:
         # kronfluence makes a disabled GradScaler by its old name
         warnings.filterwarnings("ignore", message=".*GradScaler.*", category=FutureWarning)
@@ -122,6 +126,10 @@ def kronfluence_scores(
                 strategy=strategy,
                 use_empirical_fisher=fisher == "empirical",
                 has_shared_parameters=_calls_twice(source),
+                activation_covariance_dtype=dtype,
+                gradient_covariance_dtype=dtype,
+                per_sample_gradient_dtype=dtype,
+                lambda_dtype=dtype,
             ),
         )
         analyzer.compute_self_scores(
@@ -129,9 +137,19 @@ def kronfluence_scores(
             "factors",
             pairs,
             per_device_train_batch_size=BATCH_SIZE,
-            score_args=ScoreArguments(damping_factor=damping),
+            score_args=ScoreArguments(
+                damping_factor=damping,
+                compute_per_module_scores=True,
+                per_sample_gradient_dtype=dtype,
+                precondition_dtype=dtype,
+                score_dtype=dtype,
+            ),
         )
-        return analyzer.load_self_scores("scores")["all_modules"].float()
+        scores = analyzer.load_self_scores("scores")
+        moments = (analyzer.load_lambda_matrices("factors") or {}).get("lambda_matrix", {})
+        # damping of a layer without any gradient is 0 when it is relative, and 0 / 0 is no number
+        seen = [name for name in source.layers if damping is not None or moments.get(name, torch.ones(1)).any()]
+        return sum((scores[name] for name in seen), torch.zeros(len(pairs), dtype=dtype)).float()
 
 
 @torch.no_grad()

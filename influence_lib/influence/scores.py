@@ -14,7 +14,7 @@ from influence_lib.errors import reject
 from influence_lib.influence.losses import LOSSES
 from influence_lib.influence.perturbations import VIEWS, Perturbation
 
-__all__ = ["Deviation", "Scores", "checked", "score_settings"]
+__all__ = ["Deviation", "Scores", "checked", "rank_correlation", "score_settings"]
 
 SPLITS = 20
 
@@ -29,7 +29,7 @@ class Deviation:
         Median over some pairs of the relative difference between the scores with bands at half the rank and without
         bands at the rank.
     spearman : float
-        Rank correlation of the two.
+        Rank correlation of the two; NaN where all are equal.
     rank : int
         Leading eigenvectors that were kept.
     pairs : int
@@ -80,7 +80,7 @@ class Scores:
         where the scores are constant.
         """
         halves = self._halves()
-        return float(np.mean([spearmanr(a.values, b.values).statistic for a, b in halves])) if halves else None
+        return float(np.mean([rank_correlation(a.values, b.values) for a, b in halves])) if halves else None
 
     def top_reliability(self, k: int) -> float | None:
         """Return the fraction of the k highest images that two disjoint halves of the draws share.
@@ -119,6 +119,13 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Return the Spearman correlation of two vectors, NaN where one of them is constant."""
+    if (a == a[0]).all() or (b == b[0]).all():
+        return float("nan")
+    return float(spearmanr(a, b).statistic)
 
 
 def score_settings(

@@ -59,12 +59,13 @@ def embed(
     batch_size: int = 500,
     device: str | torch.device = "auto",
     progress: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return the representations of unperturbed images: float32 N×D, on the CPU, in eval mode."""
+    """Return the representations of unperturbed images: N×D in the dtype of the weights, on the CPU, in eval mode."""
     target = resolve_device(device)
     encoder = copy.deepcopy(encoder).to(target).eval()  # the caller's keeps its device and mode
     batches = tqdm(images.images.split(batch_size), desc="representations", disable=not progress)
-    return torch.cat([encoder(batch.to(target).float() / 255).float().cpu() for batch in batches])
+    return torch.cat([encoder((batch.to(target).float() / 255).to(dtype)).to(dtype).cpu() for batch in batches])
 
 
 def knn_accuracy(

@@ -1,3 +1,6 @@
+import gc
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -39,6 +42,31 @@ class Twice(nn.Module):
         fine = torch.tanh(self.first(x))
         coarse = torch.tanh(self.first(fine[:, :, ::2, ::2]))
         return self.shared(torch.tanh(self.shared(coarse.mean(dim=(2, 3)))))
+
+
+class Options(nn.Module):
+    """Every layer and option that kronfluence has as well.
+
+    The input is normalised. Otherwise its mean dominates the covariances, which costs the scores of both in float32
+    more digits than are compared.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding="same", dilation=2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(4, 5, (2, 3), stride=(2, 1), padding=(0, 2), bias=False),
+            nn.BatchNorm2d(5),
+            nn.Tanh(),
+            nn.Conv2d(5, 4, 1, stride=2, padding=1),
+        )
+        self.tokens = nn.Linear(4, 6, bias=False)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tokens(torch.tanh(self.body((x - 0.5) / 0.25)).flatten(2).mT)
+        return self.head(torch.tanh(x).mean(dim=1))
 
 
 class DoublePairs(Pairs):
@@ -142,6 +170,15 @@ def dense_curvature(layer, group: int = 0) -> Tensor:
     """Return one channel group's Q diag(Λ) Qᵀ."""
     Q = dense_basis(layer, group)
     return Q @ torch.diag(layer.eigenvalues[group].flatten()) @ Q.T
+
+
+@pytest.fixture(scope="module")
+def little_garbage() -> Iterator[None]:
+    """Let the collector overlook what is there already: kronfluence calls it after every module."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -37,13 +37,13 @@ def covariance(size: int, seed: int = 0, groups: int = 1) -> torch.Tensor:
 )
 def test_single_coordinates_are_the_exact_mode(groups, arguments, full_covariances, monkeypatch):
     monkeypatch.setattr(banded, "BANDS", 500)  # so many that each coordinate has a band of its own
-    net, images = small_net(groups), noise_images(12)
+    net, images, arguments = small_net(groups), noise_images(12), arguments | {"precision": "fp64"}
     exact = self_influence(net, images, progress=False, **arguments)
     fast = self_influence(net, images, rank=ALL, progress=False, **arguments)
-    torch.testing.assert_close(fast.by_draw, exact.by_draw, rtol=1e-4, atol=0)
+    torch.testing.assert_close(fast.by_draw, exact.by_draw, rtol=1e-6, atol=0)
     for name, part in exact.by_layer.items():
-        torch.testing.assert_close(fast.by_layer[name], part, rtol=1e-4, atol=0)
-    assert fast.deviation.relative == pytest.approx(0, abs=1e-4)
+        torch.testing.assert_close(fast.by_layer[name], part, rtol=1e-6, atol=0)
+    assert fast.deviation.relative == pytest.approx(0, abs=1e-6)
     assert exact.deviation is None
 
 
@@ -171,12 +171,13 @@ def test_the_error_is_estimated_from_half_the_rank():
 
 def test_scores_do_not_depend_on_batches_chunks_or_order(net, full_covariances, monkeypatch):
     images = noise_images(11)
-    whole = self_influence(net, images, rank=4, draws=2, progress=False)
+    arguments = {"rank": 4, "draws": 2, "precision": "fp64", "progress": False}
+    whole = self_influence(net, images, **arguments)
     monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
     monkeypatch.setattr("influence_lib.influence.curvature.HELD", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
-    shuffled = self_influence(net, images.subset(order), rank=4, draws=2, progress=False)
-    torch.testing.assert_close(shuffled.by_draw, whole.by_draw[:, order], rtol=1e-3, atol=0)
+    shuffled = self_influence(net, images.subset(order), **arguments)
+    torch.testing.assert_close(shuffled.by_draw, whole.by_draw[:, order], rtol=1e-6, atol=0)
 
 
 def test_a_tolerance_takes_the_least_rank_that_keeps_it(monkeypatch):

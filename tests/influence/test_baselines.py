@@ -57,7 +57,7 @@ def test_scores_do_not_depend_on_chunks(net, images, held, monkeypatch):
     distances = knn_distance(net, images, k=3, progress=False).values
     monkeypatch.setattr("influence_lib.influence.baselines.HELD", held)
     torch.testing.assert_close(embedding_norm(net, images, progress=False).values, norms)
-    torch.testing.assert_close(knn_distance(net, images, k=3, progress=False).values, distances)
+    torch.testing.assert_close(knn_distance(net, images, k=3, progress=False).values, distances, rtol=1e-4, atol=0)
 
 
 def test_no_chunk_holds_more_than_its_share(monkeypatch):

@@ -294,12 +294,6 @@ def test_a_layer_without_a_gradient_adds_nothing(images, curvature):
     assert (scores.by_layer["stem"] > 0).all()
 
 
-@pytest.mark.parametrize("curvature", FITTED)
-def test_images_whose_views_agree_have_no_influence(net, images, curvature):
-    scores = self_influence(net, images, GaussianNoise(0, 0), curvature=curvature, progress=False)
-    assert (scores.values == 0).all()
-
-
 @pytest.mark.parametrize("loss", ["cosine", "mse", "ntxent"])
 def test_sampled_targets_give_the_gauss_newton_matrix_of_the_weights(net, loss):
     """Three images many times over: the targets alone differ."""
@@ -330,12 +324,13 @@ def test_sampled_targets_give_the_gauss_newton_matrix_of_the_weights(net, loss):
 def test_scores_do_not_depend_on_batches_chunks_or_order(net, curvature, loss, monkeypatch):
     images = noise_images(11)
     arguments = {"curvature": curvature, "loss": loss, "fisher": "sampled", "draws": 2, "progress": False}
+    arguments["precision"] = "fp64"  # where what is left is the rounding of the result to float32
     whole = self_influence(net, images, **arguments)
     monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
     monkeypatch.setattr(module, "HELD", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     shuffled = self_influence(net, images.subset(order), **arguments)
-    torch.testing.assert_close(shuffled.by_draw, whole.by_draw[:, order], rtol=1e-3, atol=0)
+    torch.testing.assert_close(shuffled.by_draw, whole.by_draw[:, order], rtol=1e-6, atol=0)
 
 
 @every_fit
@@ -344,10 +339,10 @@ def test_scores_do_not_depend_on_threads(net, images, curvature):
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            found.append(self_influence(net, images, curvature=curvature, progress=False).values)
+            found.append(self_influence(net, images, curvature=curvature, precision="fp64", progress=False).values)
     finally:
         torch.set_num_threads(threads)
-    torch.testing.assert_close(*found, rtol=1e-4, atol=0)
+    torch.testing.assert_close(*found, rtol=1e-6, atol=0)
 
 
 def test_only_the_pairs_of_the_fit_make_the_curvature(net):

@@ -48,7 +48,7 @@ def test_identity_is_the_squared_gradient_norm(net, images):
     scores = self_influence(net, images, curvature="identity", progress=False)
     gradients = dict(per_sample_gradients(net, *pairs_of(images)))
     expected = sum(g.square().sum(dim=(1, 2)) for g in gradients.values())
-    torch.testing.assert_close(scores.values, expected)
+    torch.testing.assert_close(scores.values, expected, rtol=1e-4, atol=0)
 
 
 def test_curvature_changes_the_scores(net, images):
@@ -90,11 +90,12 @@ def test_the_parts_of_the_layers_add_up(net, images, curvature, loss):
 @pytest.mark.parametrize("layers", [["conv2"], ["head", "conv1"]])
 @every_curvature
 def test_some_layers_have_the_parts_that_they_have_among_all(net, images, curvature, layers):
-    arguments = {"curvature": curvature, "fisher": "sampled", "draws": 2, "progress": False}
+    arguments = {"curvature": curvature, "fisher": "sampled", "draws": 2, "precision": "fp64", "progress": False}
     everything = self_influence(net, images, **arguments)
     some = self_influence(net, images, layers=layers, **arguments)
     assert set(some.by_layer) == set(layers)
-    assert all(torch.equal(part, everything.by_layer[name]) for name, part in some.by_layer.items())
+    for name, part in some.by_layer.items():
+        torch.testing.assert_close(part, everything.by_layer[name], rtol=1e-6, atol=0)
     assert some.settings["layers"] == layers
     assert "layers" not in everything.settings
 
