@@ -9,7 +9,7 @@ import torch
 
 from influence_lib.errors import InputError, reject
 
-__all__ = ["autocast_dtype", "cudnn_settings", "keep_freed_memory", "resolve_device"]
+__all__ = ["autocast_dtype", "cudnn_settings", "keep_freed_memory", "resolve_device", "without_onednn"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -93,3 +93,18 @@ def cudnn_settings(**changed: bool) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     with cudnn.flags(**{name: getattr(cudnn, name) for name in CUDNN_SETTINGS} | changed):
         yield
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """Leave the CPU to torch's own kernels for a while.
+
+    oneDNN's gradient of the weight of a convolution with few channels, channels last in memory, writes beyond its
+    memory (torch 2.14.1), which ends the process now or later.
+    """
+    mkldnn = torch.backends.mkldnn
+    was, *_ = mkldnn.set_flags(False, _fp32_precision=None)
+    try:
+        yield
+    finally:
+        mkldnn.set_flags(was, _fp32_precision=None)

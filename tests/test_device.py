@@ -27,6 +27,7 @@ from influence_lib.influence import GaussianNoise, cross_influence, self_influen
 from influence_lib.influence.banded import banded_forms
 from influence_lib.influence.curvature import FITTED, Fit, fit
 from influence_lib.influence.gradients import per_sample_gradients
+from influence_lib.influence.layers import tracked_layers
 from influence_lib.influence.losses import two_view_loss
 from influence_lib.influence.pairs import Pairs
 from influence_lib.influence.passes import GradientSource, gradient_source
@@ -71,6 +72,8 @@ def fake_device(monkeypatch) -> Iterator[None]:
     """Offer a device that is not there, and leave out the checks that look at values on purpose."""
     monkeypatch.setattr(nn.Module, "to", moved)
     monkeypatch.setattr("influence_lib.influence.passes._check_finite", lambda *_: None)
+    monkeypatch.setattr("influence_lib.influence.passes.prepare", lambda net, _, there: net.eval().to(there))
+    monkeypatch.setattr("influence_lib.influence.passes.counted_layers", lambda net, *_: (tracked_layers(net), None))
     monkeypatch.setattr("influence_lib.influence.scoring.preflight", lambda *_: None)
     monkeypatch.setattr("influence_lib.influence.scoring.checked", lambda by_draw, *_: by_draw)
     # a copy of a fake module has storage that nobody faked
@@ -182,6 +185,7 @@ def test_cross_influence_comes_back_from_the_device(monkeypatch):
     assert (values.device.type, tuple(values.shape)) == ("cpu", (3, 7))
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # looked at by fake tensors
 @pytest.mark.parametrize("what", ["views", "a weight", "an eigenvector", "the sums"])
 @pytest.mark.usefixtures("fake_device")
 def test_a_tensor_that_was_left_behind_is_noticed_in_a_pass(what, monkeypatch):

@@ -9,10 +9,12 @@ rounding cannot hide what is missing, and in a batch with other images, to which
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from influence_lib.device import without_onednn
 from influence_lib.errors import InputError
 from influence_lib.influence.gradients import (
     Objective,
@@ -76,7 +78,7 @@ def counted_layers(
     try:
         with _watched(tracked) as calls:
             layers = verified_layers(encoder, tracked, batch.left, batch.right)
-        shares = gradient_shares(encoder, layers, batch, lambda indices: pairs.objective(loss, indices))
+        shares = gradient_shares(encoder, layers, batch, partial(pairs.objective, loss))
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -115,20 +117,20 @@ def verified_layers(encoder: nn.Module, layers: Layers, left: Tensor, right: Ten
     InputError
         If what is recorded at a layer's calls is not autograd's gradient of its weight and bias.
     """
-    parameters = [p for layer in layers.values() for p in counted_parameters(layer).values()]
-    with recorded(layers, 2 * len(left)) as records, gradients_wanted():
-        total = differentiable(encoder, left, right, _projected)
-        gradients = iter(torch.autograd.grad(total, parameters, allow_unused=True))
-    if not torch.isfinite(total):
+    reasons: dict[str, str] = {}
+    with recorded(layers, 2 * len(left), reasons) as records:
+        total, gradients = _parameter_gradients(encoder, left, right, _projected)
+    if not all(torch.isfinite(value).all() for value in (total, *gradients.values())):
         return dict(layers)  # the passes name what is to blame
-    found, reasons = {}, {}
-    for name, layer in layers.items():
-        expected = {kind: next(gradients) for kind in counted_parameters(layer)}
-        if records[name] or any(g is not None for g in expected.values()):
-            found[name] = layer
-            if not _is_seen(layer, records[name], expected):
-                reasons[name] = _reason(encoder, layer, called=bool(records[name]))
-    refuse_layers(found, reasons)
+    found = {
+        name: layer
+        for name, layer in layers.items()
+        if records[name] or any(p in gradients for p in counted_parameters(layer).values())
+    }
+    for name, layer in found.items():
+        if name not in reasons and not _is_seen(layer, records[name], gradients):
+            reasons[name] = _reason(encoder, name, layer, called=bool(records[name]))
+    refuse_layers(found, {name: reason for name, reason in reasons.items() if name in found})
     return found
 
 
@@ -146,7 +148,7 @@ def gradient_shares(
     batch : PairBatch
         The images, which are looked at one at a time.
     objective : callable
-        Maps the index of a pair to its objective.
+        Maps indices of pairs to their objective.
 
     Returns
     -------
@@ -163,13 +165,26 @@ def gradient_shares(
     sums = dict.fromkeys(kinds.values(), 0.0)
     for i in range(len(batch.ids)):
         one = slice(i, i + 1)
-        with gradients_wanted():
-            total = differentiable(encoder, batch.left[one], batch.right[one], objective(batch.indices[one]))
-            gradients = torch.autograd.grad(total, list(kinds), allow_unused=True)
-        for kind, gradient in zip(kinds.values(), gradients, strict=True):
-            sums[kind] += 0.0 if gradient is None else float(torch.linalg.vector_norm(gradient)) ** 2
+        of_one = objective(batch.indices[one])
+        _, gradients = _parameter_gradients(encoder, batch.left[one], batch.right[one], of_one)
+        for p, gradient in gradients.items():
+            sums[kinds[p]] += float(torch.linalg.vector_norm(gradient)) ** 2
     whole = sum(sums.values())
     return {kind: part / whole for kind, part in sums.items()} if 0 < whole < float("inf") else {}
+
+
+def _parameter_gradients(
+    encoder: nn.Module, left: Tensor, right: Tensor, objective: Objective
+) -> tuple[Tensor, dict[nn.Parameter, Tensor]]:
+    """Return the sum of an objective, and the gradient of every parameter on which it depends."""
+    parameters = [p for p in encoder.parameters() if p.requires_grad]
+    with gradients_wanted(), without_onednn():
+        total = differentiable(encoder, left, right, objective)
+        total.backward()  # and not autograd.grad, which does not see into reentrant checkpoints
+    gradients = {p: p.grad for p in parameters if p.grad is not None}
+    for p in parameters:
+        p.grad = None
+    return total.detach(), gradients
 
 
 def _projected(left: Tensor, right: Tensor) -> Tensor:
@@ -179,13 +194,10 @@ def _projected(left: Tensor, right: Tensor) -> Tensor:
     return (weights * torch.stack([left[0], right[0]])).sum()
 
 
-def _is_seen(layer: Layer, calls: Sequence[tuple[Tensor, Tensor]], expected: Mapping[str, Tensor | None]) -> bool:
+def _is_seen(layer: Layer, calls: Sequence[tuple[Tensor, Tensor]], gradients: Mapping[nn.Parameter, Tensor]) -> bool:
     """Return whether what was recorded of the first image is the gradient of the layer's parameters."""
-    parts = [
-        (torch.zeros_like(p) if (gradient := expected[kind]) is None else gradient).reshape(p.shape[0], -1)
-        for kind, p in counted_parameters(layer).items()
-    ]
-    wanted = torch.cat(parts, dim=1)
+    parts = [gradients.get(p, torch.zeros_like(p)) for p in counted_parameters(layer).values()]
+    wanted = torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
     if not calls:
         return not wanted.any()
     try:
@@ -195,20 +207,23 @@ def _is_seen(layer: Layer, calls: Sequence[tuple[Tensor, Tensor]], expected: Map
         return False
     lengths = [torch.linalg.vector_norm(part, dim=3) for part in factors]
     rounding = ROUNDING * torch.finfo(got.dtype).eps * (lengths[0] * lengths[1]).sum()
-    return bool((got - wanted).norm() <= TOLERANCE * wanted.norm() + rounding)
+    # the encoder may have an autocast of its own
+    coarsest = max(torch.finfo(outputs.dtype).eps for _, outputs in calls)
+    return bool((got - wanted).norm() <= max(TOLERANCE, 8 * coarsest) * wanted.norm() + rounding)
 
 
-def _reason(encoder: nn.Module, layer: Layer, called: bool) -> str:
-    """Return a phrase that completes "a layer that …"."""
-    for name, other in encoder.named_modules():
-        shared = {id(p) for p in other._parameters.values()} & {id(p) for p in counted_parameters(layer).values()}
-        if other is not layer and shared:
-            return f"shares a parameter with {name!r}"
+def _reason(encoder: nn.Module, name: str, layer: Layer, called: bool) -> str:
+    """Return a phrase that completes "encoder …"."""
+    for other, module in encoder.named_modules():
+        shared = {id(p) for p in module._parameters.values()} & {id(p) for p in counted_parameters(layer).values()}
+        if module is not layer and shared:
+            return f"has a layer {name!r} that shares a parameter with {other!r}"
     if not called:
-        return "is not called where its weight is used (as nn.MultiheadAttention does with its out_proj)"
+        return f"uses the weight of its layer {name!r} without a call (as nn.MultiheadAttention does)"
+    plain = "Conv2d" if isinstance(layer, nn.Conv2d) else "Linear"
     return (
-        f"is not a plain {'Conv2d' if isinstance(layer, nn.Conv2d) else 'Linear'} in its forward (it pads, or changes"
-        " its weight or output), or whose weight is used elsewhere, too"
+        f"has a layer {name!r} that is not a plain {plain} in its forward (it pads, or changes its weight or output),"
+        " or uses its weight elsewhere, too"
     )
 
 

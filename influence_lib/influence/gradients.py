@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 Objective = Callable[[Tensor, Tensor], Tensor]
+Records = dict[str, list[tuple[Tensor, Tensor]]]
 
 
 class Factors(NamedTuple):
@@ -202,37 +203,56 @@ def _patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def recorded(layers: Layers, rows: int) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
-    """Record the input and the output gradient of every call of every layer, which is given this many rows."""
-    records: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
+def recorded(layers: Layers, rows: int, odd: dict[str, str] | None = None) -> Iterator[Records]:
+    """Record the input and the output gradient of every call of every layer, which is given this many rows.
 
-    def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], Tensor | None]:
-        def hook(_: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> Tensor | None:
-            if not torch.is_grad_enabled():  # the loss does not move with this call
-                return None
-            given = [*inputs, *named.values()]
-            if len(given) != 1 or not all(isinstance(value, Tensor) for value in (*given, output)):
-                raise InputError(f"encoder gives its layer {name!r} more than one tensor, or takes more from it.")
-            if not output.requires_grad:  # behind such a call; a copy, since what follows may work in place
-                output = output.detach().requires_grad_().clone()
-            if given[0].ndim == 0 or len(given[0]) != rows:
-                raise InputError(
-                    f"encoder gives its layer {name!r} {given[0].shape[0] if given[0].ndim else 1} rows in place of"
-                    f" {rows}, but it must be one for each view."
-                )
-            activations, version = given[0].detach(), _version(given[0])
+    Parameters
+    ----------
+    layers : mapping of str to module
+        The layers.
+    rows : int
+        How many rows they are given: one for each view.
+    odd : dict of str to str, optional
+        Is filled with the layers that are called otherwise → a phrase that completes "encoder …". None raises an
+        InputError for the first of them.
 
-            def keep(gradient: Tensor) -> None:
-                if _version(activations) != version:
-                    raise InputError(
-                        f"encoder changes the input of its layer {name!r} in place after the layer has read it."
-                    )
-                records[name].append((activations, gradient))
+    Yields
+    ------
+    dict of str to list of (Tensor, Tensor)
+        Layer → input and gradient of the output of each call, once a backward pass is through.
+    """
+    records: Records = {name: [] for name in layers}
 
-            output.register_hook(keep)
-            return output
+    def refuse(name: str, phrase: str) -> None:
+        if odd is None:
+            raise InputError(f"encoder {phrase}, so its gradient is not seen.")
+        odd[name] = phrase
 
-        return hook
+    def hook(name: str, inputs: Sequence[Tensor], output: Tensor) -> Tensor | None:
+        if not torch.is_grad_enabled():  # the loss does not move with this call
+            return None
+        if len(inputs) != 1 or not all(isinstance(value, Tensor) for value in (*inputs, output)):
+            refuse(name, f"has a layer {name!r} that takes or returns more than one tensor")
+            return None
+        (given,) = inputs
+        if given.shape[:1] != (rows,):
+            found = len(given) if given.ndim else "no"
+            refuse(name, f"gives its layer {name!r} {found} rows in place of {rows}, one for each view")
+            return None
+        if not output.requires_grad:  # behind such a call; a copy, since what follows may work in place
+            output = output.detach().requires_grad_().clone()
+        activations, version = given.detach(), _version(given)
+
+        def keep(gradient: Tensor) -> None:
+            if _version(activations) != version:
+                refuse(name, f"changes the input of its layer {name!r} in place after the layer has read it")
+            records[name].append((activations, gradient))
+
+        output.register_hook(keep)
+        return output
+
+    def record(name: str) -> Callable[..., Tensor | None]:
+        return lambda _, inputs, named, output: hook(name, [*inputs, *named.values()], output)
 
     handles = [layer.register_forward_hook(record(name), with_kwargs=True) for name, layer in layers.items()]
     try:

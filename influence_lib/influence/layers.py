@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
+import torch
 from torch import nn
 
 from influence_lib.errors import InputError, check_strings, reject
@@ -13,7 +14,7 @@ Layer = nn.Linear | nn.Conv2d
 Layers = Mapping[str, Layer]
 
 NAMES = "a list of names of modules, or None for all layers"  # what the argument `layers` may be
-COMPUTED = "computes its weight from others (until remove_parametrizations, remove_weight_norm or prune.remove)"
+COMPUTED = "has a layer {!r} whose weight is computed (until remove_parametrizations or prune.remove)"
 
 
 def tracked_layers(encoder: nn.Module, layers: Sequence[str] | None = None, frozen: bool = False) -> dict[str, Layer]:
@@ -39,13 +40,14 @@ def tracked_layers(encoder: nn.Module, layers: Sequence[str] | None = None, froz
             raise InputError(f"encoder has a normalisation {name!r} without stored statistics, which mixes the images.")
         if ".quantized." in type(module).__module__:
             raise InputError(f"encoder has a quantised layer {name!r}, through which no gradient passes.")
+        if isinstance(module, torch.jit.ScriptModule) and any(True for _ in module.parameters()):
+            where = f"a ScriptModule {name!r}" if name else "its layers in a ScriptModule"
+            raise InputError(f"encoder has {where}, which cannot be followed: give the module that it was made from.")
     found = {name: m for name, m in encoder.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
     if not found:
-        raise InputError(
-            "encoder has no Linear and no Conv2d layer (a ScriptModule hides its own), so there is nothing to score."
-        )
+        raise InputError("encoder has no Linear and no Conv2d layer, so there is nothing to score.")
     chosen = found if layers is None else _chosen(found, layers)
-    refuse_layers(chosen, {name: COMPUTED for name, layer in chosen.items() if not _is_plain(layer)})
+    refuse_layers(chosen, {name: COMPUTED.format(name) for name, layer in chosen.items() if not _is_plain(layer)})
     counted = {
         name: layer
         for name, layer in chosen.items()
@@ -69,7 +71,7 @@ def refuse_layers(chosen: Iterable[str], reasons: Mapping[str, str]) -> None:
     chosen : iterable of str
         Names of layers.
     reasons : mapping of str to str
-        Names of those that are refused → a phrase that completes "a layer that …"; empty where all are right.
+        Names of those that are refused → a phrase that completes "encoder …"; empty where all are right.
 
     Raises
     ------
@@ -83,10 +85,10 @@ def refuse_layers(chosen: Iterable[str], reasons: Mapping[str, str]) -> None:
         if name not in reasons and not any(inside(name, taken) for taken in rest):
             modules = accumulate(name.split("."), "{}.{}".format)  # from the outermost on
             rest += [m for m in modules if not any(inside(refused, m) for refused in reasons)][:1]
-    (name, reason), *others = reasons.items()
-    more = f" (and {len(others)} more that cannot be followed either, up to {others[-1][0]!r})" if others else ""
+    reason, *others = reasons.values()
+    more = f" (and {len(others)} more layers are refused, up to {list(reasons)[-1]!r})" if others else ""
     way_out = f"leave it out with layers={rest}" if rest else "no layer is left to score"
-    raise InputError(f"encoder has a layer {name!r} that {reason}{more}, so its gradient is not seen: {way_out}.")
+    raise InputError(f"encoder {reason}{more}, so its gradient is not seen: {way_out}.")
 
 
 def inside(name: str, module: str) -> bool:

@@ -49,8 +49,17 @@ def two_view_loss(left: Tensor, right: Tensor) -> Tensor:
     return 0.5 * _cosine_residual(left, right).square().sum(dim=1)
 
 
+def _direction(z: Tensor) -> Tensor:
+    """Return representations, along the last dimension, over their lengths; 0 for one of length 0.
+
+    It has no direction and so no gradient, which is not a number: the passes then say so.
+    """
+    length = z.norm(dim=-1, keepdim=True)
+    return torch.where(length == 0, 0, z / length)
+
+
 def _cosine_residual(left: Tensor, right: Tensor) -> Tensor:
-    return F.normalize(left, dim=1) - F.normalize(right, dim=1)
+    return _direction(left) - _direction(right)
 
 
 def _mse_residual(left: Tensor, right: Tensor) -> Tensor:
@@ -139,9 +148,9 @@ class NTXent:
 
     def _log_probabilities(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
         """Return B×2×(1 + M): for either view, of its partner and of each negative."""
-        views = F.normalize(torch.stack([left, right], dim=1), dim=2)
+        views = _direction(torch.stack([left, right], dim=1))
         partner = (views[:, :1] * views[:, 1:]).sum(dim=2, keepdim=True).expand(-1, 2, 1)
-        others = views @ F.normalize(self.negatives, dim=1).to(views).T
+        others = views @ _direction(self.negatives).to(views).T
         own = torch.tensor(ids, device=left.device)[:, None, None] == self.negative_ids.to(left.device)
         others = others.masked_fill(own, -torch.inf)
         return F.log_softmax(torch.cat([partner, others], dim=2) / self.temperature, dim=2)

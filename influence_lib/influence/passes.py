@@ -18,10 +18,10 @@ from influence_lib.data import ImageSet
 from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
 from influence_lib.influence.counted import counted_layers
 from influence_lib.influence.gradients import Factors, Layer, layer_factors
-from influence_lib.influence.losses import Loss
+from influence_lib.influence.losses import MSE, Loss
 from influence_lib.influence.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
 from influence_lib.influence.perturbations import Perturbation
-from influence_lib.pretrain.representations import prepare
+from influence_lib.pretrain.representations import prepare, represent
 from influence_lib.store import digest
 
 __all__ = ["GradientSource", "LayerFactors", "Totals", "Unfinished", "accumulate", "gradient_source"]
@@ -234,7 +234,26 @@ def _explain(source: GradientSource, indices: Tensor, fisher: str, total: str) -
         if found:
             # what is wrong with an input is wrong in all that follows, and then in every gradient
             (what, name), ids = min(found.items(), key=lambda item: item[0][0] != "inputs")
+            if what != "inputs" and not spoilt:
+                _check_lengths(source, batch)
             what, name = ("weights", spoilt[0]) if spoilt else (what, name)
-            named = ", ".join(map(str, ids[:NAMED])) + (" and more" if len(ids) > NAMED else "")
+            named = _listed(ids)
             raise FloatingPointError(f"the {what} of layer {name!r} are not finite for the images with ids {named}.")
     raise FloatingPointError(f"the sum for {total!r} is not finite although every gradient is: too large.")
+
+
+@torch.no_grad()
+def _check_lengths(source: GradientSource, batch: PairBatch) -> None:
+    """Raise for representations without a direction, where the loss is about directions."""
+    views = (represent(source.encoder, view) for view in (batch.left, batch.right))
+    zero = torch.stack([z.norm(dim=1) == 0 for z in views]).any(0).tolist()
+    if source.loss is not MSE and any(zero):
+        named = _listed([i for i, without in zip(batch.ids, zero, strict=True) if without])
+        raise FloatingPointError(
+            f"the representations of the images with ids {named} have length 0, and so no direction and no gradient:"
+            " score the others, or take loss='mse'."
+        )
+
+
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids[:NAMED])) + (" and more" if len(ids) > NAMED else "")

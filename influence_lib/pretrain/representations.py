@@ -45,7 +45,7 @@ def represent(encoder: nn.Module, pixels: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        If the encoder cannot take these images, or returns anything else.
+        If the encoder returns anything else.
 
     Examples
     --------
@@ -143,9 +143,18 @@ def _unwrapped(encoder: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _try(given: nn.Module, encoder: nn.Module, pixels: Tensor) -> None:
     """Represent three images, and two of them once more: the same numbers have to come out."""
-    with cudnn_settings(allow_tf32=False):
-        output = _checked_output(encoder, pixels)
-        among, apart = output.flatten(1)[:2], _checked_output(encoder, pixels[:2]).flatten(1)
+    try:
+        with cudnn_settings(allow_tf32=False):
+            output = _checked_output(encoder, pixels)
+            among, apart = output.flatten(1)[:2], _checked_output(encoder, pixels[:2]).flatten(1)
+    except (InputError, FloatingPointError, Warning, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        channels = ", for other channels with a first step such as x.mean(1, keepdim=True)"
+        raise InputError(
+            f"encoder cannot take a batch of {'×'.join(map(str, pixels.shape))} pixels ({_first_line(error)}): wrap it"
+            f" in a module that takes B×3×H×W pixels in [0, 1]{channels if 'channels' in str(error) else ''}."
+        ) from error
     if output.ndim == 4 and given not in TOLD:
         TOLD.add(given)
         warnings.warn(
@@ -166,18 +175,8 @@ def _try(given: nn.Module, encoder: nn.Module, pixels: Tensor) -> None:
 def _checked_output(encoder: nn.Module, pixels: Tensor) -> Tensor:
     """Return what the encoder returns, if that is B×D or B×D×1×1."""
     dtype = next((p.dtype for p in encoder.parameters() if p.is_floating_point()), pixels.dtype)
-    try:
-        with _plain_calls():
-            output = encoder(pixels.to(dtype, copy=True))
-    except (InputError, FloatingPointError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        size = "×".join(map(str, pixels.shape))
-        channels = ", for other channels with a first step such as x.mean(1, keepdim=True)"
-        raise InputError(
-            f"encoder cannot take a batch of {size} pixels ({_first_line(error)}): wrap it in a module that takes"
-            f" B×3×H×W pixels in [0, 1]{channels if 'channels' in str(error) else ''}."
-        ) from error
+    with _plain_calls():
+        output = encoder(pixels.to(dtype, copy=True))
     if isinstance(output, Tensor) and not output.is_nested and output.layout is torch.strided:
         shape = tuple(output.shape)
         right = len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1))
