@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from influence_lib.errors import InputError, check_choice, reject
 
@@ -13,6 +14,8 @@ __all__ = [
     "autocast_dtype",
     "computing_dtypes",
     "cudnn_settings",
+    "doubled",
+    "float64_device",
     "keep_freed_memory",
     "resolve_device",
     "without_onednn",
@@ -99,6 +102,19 @@ def computing_dtypes(precision: str, device: torch.device) -> tuple[torch.dtype,
     if device.type == "mps":
         raise InputError("precision is 'fp64', but the device is 'mps', which has no float64: take device='cpu'.")
     return torch.float64, None
+
+
+def float64_device(device: torch.device) -> torch.device:
+    """Return where float64 is computed for tensors on a device: there, but for Apple's MPS on the CPU.
+
+    MPS has no float64, and few of the decompositions of `torch.linalg`.
+    """
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def doubled(values: Tensor) -> Tensor:
+    """Return a tensor in float64, on its `float64_device`."""
+    return values.to(float64_device(values.device)).double()
 
 
 def keep_freed_memory() -> None:

@@ -14,9 +14,7 @@ Layer = nn.Linear | nn.Conv2d
 Layers = Mapping[str, Layer]
 
 NAMES = "a list of names of modules, or None for all layers"  # what the argument `layers` may be
-COMPUTED = (
-    "has a layer {!r} with a computed weight (remove_parametrizations, remove_weight_norm or prune.remove end it)"
-)
+COMPUTED = "has a layer {!r} whose weight is computed (until remove_parametrizations or prune.remove)"
 
 
 def tracked_layers(encoder: nn.Module, layers: Sequence[str] | None = None, frozen: bool = False) -> dict[str, Layer]:

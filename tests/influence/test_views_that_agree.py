@@ -211,10 +211,10 @@ class TwoBranches(nn.Module):
     def __init__(self):
         super().__init__()
         self.image, self.constant = nn.Conv2d(3, 4, 3), nn.Linear(6, 4)
-        self.register_buffer("place", torch.rand(6))
+        self.place = nn.Parameter(torch.rand(6))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.image(x)).mean(dim=(2, 3)) + self.constant(self.place.expand(len(x), -1))  # type: ignore[operator]
+        return torch.tanh(self.image(x)).mean(dim=(2, 3)) + self.constant(self.place.expand(len(x), -1))
 
 
 @pytest.mark.usefixtures("little_garbage")
