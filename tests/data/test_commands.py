@@ -120,7 +120,7 @@ def test_describe_says_what_a_folder_is_taken_for(tmp_path, save_image, capsys):
     save_image(tmp_path / "cat/1.png")
     save_image(tmp_path / "dog/1.png")
     (tmp_path / "notes.txt").write_text("none")
-    run("data", "describe", str(tmp_path))
+    run("describe", str(tmp_path))
     assert capsys.readouterr().out.splitlines() == [
         "2 classes, 2 images, split train; 1 file passed over: notes.txt",
         "passed over: notes.txt",
@@ -128,5 +128,5 @@ def test_describe_says_what_a_folder_is_taken_for(tmp_path, save_image, capsys):
 
 
 def test_describe_reads_parquet_files(cifar10, capsys):
-    run("data", "describe", str(cifar10 / "cifar10"))
+    run("describe", str(cifar10 / "cifar10"))
     assert capsys.readouterr().out == "10 classes, 40 images, split train (there is also test with 10)\n"
