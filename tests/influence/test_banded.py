@@ -202,7 +202,7 @@ def test_a_tolerance_takes_the_least_rank_that_keeps_it(monkeypatch):
     [
         ({"rank": 0}, "rank is 0"),
         ({"rank": 2.5}, "rank is 2.5"),
-        ({"rank": 8, "curvature": "kfac"}, "rank is 8, .* None with 'kfac'"),
+        ({"rank": 8, "curvature": "kfac"}, "rank is 8, .* None with curvature = 'kfac'"),
         ({"tolerance": 0}, "tolerance is 0"),
         ({"tolerance": 0.1, "rank": 8}, "tolerance is 0.1"),
         ({"tolerance": 0.1, "curvature": "diagonal"}, "tolerance is 0.1"),
