@@ -6,10 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from influence_lib.errors import InputError, reject
 
-__all__ = ["autocast_dtype", "cudnn_settings", "keep_freed_memory", "resolve_device", "without_onednn"]
+__all__ = [
+    "autocast_dtype",
+    "cudnn_settings",
+    "doubled",
+    "float64_device",
+    "keep_freed_memory",
+    "resolve_device",
+    "without_onednn",
+]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -69,6 +78,19 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision not in PRECISIONS:
         reject("precision", precision, ["auto", *PRECISIONS])
     return PRECISIONS[precision]
+
+
+def float64_device(device: torch.device) -> torch.device:
+    """Return where float64 is computed for tensors on a device: there, but for Apple's MPS on the CPU.
+
+    MPS has no float64, and few of the decompositions of `torch.linalg`.
+    """
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def doubled(values: Tensor) -> Tensor:
+    """Return a tensor in float64, on its `float64_device`."""
+    return values.to(float64_device(values.device)).double()
 
 
 def keep_freed_memory() -> None:

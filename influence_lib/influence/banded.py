@@ -30,6 +30,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from influence_lib.device import float64_device
 from influence_lib.errors import reject
 from influence_lib.influence.curvature import MEAN_SHARE, Fit, chunks, eigh, gradient_shape, inverse, rotate
 from influence_lib.influence.gradients import Factors
@@ -175,13 +176,14 @@ def leading(A: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     if rank >= A.shape[1]:
         values, vectors = eigh(A)
         return vectors.flip(2), values.flip(1)
+    given, A = A, A.to(float64_device(A.device))
     generator = torch.Generator().manual_seed(0)
     subspace = torch.randn(*A.shape[:2], rank + OVERSAMPLING, generator=generator).to(A)
     for _ in range(1 + ITERATIONS):
         subspace = torch.linalg.qr(A @ subspace).Q
     rotation = torch.linalg.eigh(subspace.mT @ A @ subspace).eigenvectors
     vectors = (subspace @ rotation).flip(2)[..., :rank]
-    return vectors, torch.linalg.eigvalsh(A).flip(1).clamp(min=0)
+    return vectors.to(given), torch.linalg.eigvalsh(A).flip(1).clamp(min=0).to(given)
 
 
 def banded_forms(problem: Fit, scored: Tensor, rank: int, damping: float | None) -> tuple[dict[str, Tensor], Deviation]:

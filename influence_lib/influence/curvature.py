@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from influence_lib.device import autocast_dtype
+from influence_lib.device import autocast_dtype, doubled
 from influence_lib.influence.gradients import Factors, Layer
 from influence_lib.influence.layers import input_sizes
 from influence_lib.influence.pairs import PairBatch
@@ -299,5 +299,5 @@ def _blocks(bases: dict[str, Basis], eigenvalues: dict[str, Tensor], damping: fl
 
 def eigh(M: Tensor) -> tuple[Tensor, Tensor]:
     """Return eigenvalues, not below 0, and eigenvectors; in float64, as small eigenvalues decide."""
-    values, vectors = torch.linalg.eigh(M.double())
+    values, vectors = torch.linalg.eigh(doubled(M))
     return values.clamp(min=0).to(M), vectors.to(M)

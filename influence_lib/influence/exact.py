@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from influence_lib.device import doubled, float64_device
 from influence_lib.errors import InputError
 from influence_lib.influence.curvature import BlockCurvature, Curvature, Fit, LayerCurvature, gradient_shape
 from influence_lib.influence.gradients import Factors, Layer, layer_factors
@@ -78,7 +79,7 @@ class FullCurvature:
 
 def flat(factors: Factors) -> Tensor:
     """Return the gradients of one layer in the order of its parameters: float64, B×p."""
-    return factors.product().transpose(0, 1).flatten(1).double()
+    return doubled(factors.product().transpose(0, 1).flatten(1))
 
 
 def flattened(layers: LayerFactors) -> dict[str, Tensor]:
@@ -162,7 +163,8 @@ def exact_matrices(problem: Fit, blocks: bool) -> dict[str, Tensor]:
                 totals[name].addmm_(rows.T, rows)
 
     sizes = {name: _size(places) for name, places in wanted.items()}
-    totals = {n: torch.zeros(p, p, dtype=torch.float64, device=source.pairs.device) for n, p in sizes.items()}
+    device = float64_device(source.pairs.device)
+    totals = {n: torch.zeros(p, p, dtype=torch.float64, device=device) for n, p in sizes.items()}
     problem.add_up("exact curvature", totals, step, problem.indices, problem.fisher)
     return {name: total.div_(len(problem.indices)) for name, total in totals.items()}
 
@@ -221,5 +223,5 @@ def dense(curvature: LayerCurvature, layer: Layer) -> Tensor:
     activations[group, parameters, 0, place] = 1
     gradients[group, parameters, 0, output] = 1
     units = curvature.basis.coordinates(Factors(activations, gradients))
-    Q = torch.cat([coordinates.transpose(0, 1).flatten(1) for coordinates in units]).double()
-    return (Q * curvature.eigenvalues.flatten()) @ Q.T
+    Q = doubled(torch.cat([coordinates.transpose(0, 1).flatten(1) for coordinates in units]))
+    return (Q * doubled(curvature.eigenvalues.flatten())) @ Q.T

@@ -35,6 +35,7 @@ __all__ = [
     "layer_factors",
     "per_sample_gradients",
     "recorded",
+    "recorded_calls",
     "tracked_layers",
 ]
 
@@ -93,11 +94,24 @@ def layer_factors(
     factors : Factors
         Of all its calls, in the dtype of its weight; a layer that was not called is left out.
     """
-    with recorded(layers, 2 * len(left)) as records, _frozen(encoder), gradients_wanted():
-        differentiable(encoder, left, right, objective, autocast).backward()
+    records = recorded_calls(encoder, layers, left, right, objective, autocast)
     for name, layer in layers.items():
         if records[name]:
             yield name, factors_of_calls(layer, records.pop(name))
+
+
+def recorded_calls(
+    encoder: nn.Module,
+    layers: Layers,
+    left: Tensor,
+    right: Tensor,
+    objective: Objective,
+    autocast: torch.dtype | None = None,
+) -> Records:
+    """Return what `recorded` yields of one pass; the parameters are those of `layer_factors`."""
+    with recorded(layers, 2 * len(left)) as records, _frozen(encoder), gradients_wanted():
+        differentiable(encoder, left, right, objective, autocast).backward()
+    return records
 
 
 @contextmanager

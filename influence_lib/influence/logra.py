@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from influence_lib.device import doubled
 from influence_lib.errors import InputError, reject
 from influence_lib.influence.curvature import BlockCurvature, Fit, LayerCurvature, chunks, gradient_shape, rotate
 from influence_lib.influence.gradients import Factors, Layer
@@ -120,7 +121,7 @@ def principal_projections(problem: Fit, rank: int) -> dict[str, Projection]:
 
 def _leading(covariance: Tensor, rank: int) -> Tensor:
     """Return the eigenvectors of the largest eigenvalues, groups×n×r."""
-    return torch.linalg.eigh(covariance.double()).eigenvectors[..., -rank:].to(covariance)
+    return torch.linalg.eigh(doubled(covariance)).eigenvectors[..., -rank:].to(covariance)
 
 
 def _without_bias(layer: Layer, inputs: Tensor, outputs: Tensor) -> Projection:
@@ -161,7 +162,7 @@ def fit_logra(problem: Fit, rank: int, init: str, seed: int, damping: float | No
     projections = principal_projections(problem, rank) if init == "pca" else random_projections(layers, rank, seed)
     fitted = {}
     for name, H in _second_moments(problem, projections).items():
-        eigenvalues, vectors = torch.linalg.eigh(H.double())
+        eigenvalues, vectors = torch.linalg.eigh(doubled(H))
         basis = ProjectedBasis(projections[name], vectors.to(H))
         fitted[name] = LayerCurvature(basis, eigenvalues.clamp(min=0).to(H)[:, None], damping)
     return BlockCurvature(fitted)

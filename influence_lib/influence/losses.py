@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from influence_lib.device import doubled
+
 __all__ = ["LOSSES", "TEMPERATURE", "Loss", "NTXent", "SquaredResidual", "two_view_loss"]
 
 LOSSES = ("cosine", "mse", "ntxent")
@@ -141,10 +143,10 @@ class NTXent:
         Each view's cross-entropy enters the loss by a half, so its score enters by √½: the mean of two Hessians.
         """
         log_probabilities = self._log_probabilities(left, right, ids)
-        uniform = torch.tensor(np.stack([rng.random((2, 1)) for rng in rngs]), device=left.device)
-        cumulative = log_probabilities.detach().double().exp().cumsum(dim=2)
+        cumulative = doubled(log_probabilities.detach()).exp().cumsum(dim=2)
+        uniform = torch.tensor(np.stack([rng.random((2, 1)) for rng in rngs]), device=cumulative.device)
         drawn = torch.searchsorted(cumulative, uniform * cumulative[:, :, -1:]).clamp_(max=cumulative.shape[2] - 1)
-        return -(0.5**0.5) * log_probabilities.gather(2, drawn).sum(dim=(1, 2))
+        return -(0.5**0.5) * log_probabilities.gather(2, drawn.to(left.device)).sum(dim=(1, 2))
 
     def _log_probabilities(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
         """Return B×2×(1 + M): for either view, of its partner and of each negative."""

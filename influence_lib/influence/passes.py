@@ -24,7 +24,7 @@ from influence_lib.influence.perturbations import Perturbation
 from influence_lib.pretrain.representations import prepare, represent
 from influence_lib.store import digest
 
-__all__ = ["GradientSource", "LayerFactors", "Totals", "Unfinished", "accumulate", "gradient_source"]
+__all__ = ["GradientSource", "LayerFactors", "Totals", "Unfinished", "accumulate", "explain", "gradient_source"]
 
 SAVE_SECONDS = 60.0
 NAMED = 5  # image ids in an error message
@@ -216,10 +216,10 @@ def _check_finite(source: GradientSource, indices: Tensor, totals: Totals, fishe
     """Check the totals, seldom: on a GPU each look at a value waits for all that was asked of it before."""
     bad = [name for name, total in totals.items() if not torch.isfinite(total).all()]
     if bad:
-        _explain(source, indices, fisher, bad[0])
+        explain(source, indices, fisher, bad[0])
 
 
-def _explain(source: GradientSource, indices: Tensor, fisher: str, total: str) -> NoReturn:
+def explain(source: GradientSource, indices: Tensor, fisher: str, total: str) -> NoReturn:
     """Go over the batches again and name the first layer and the images that are to blame."""
     spoilt = [
         name for name, layer in source.layers.items() if not all(torch.isfinite(p).all() for p in layer.parameters())

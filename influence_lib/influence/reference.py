@@ -15,10 +15,10 @@ from torch.utils.data import Dataset, Subset
 from tqdm import TqdmWarning
 
 from influence_lib.device import cudnn_settings
-from influence_lib.errors import InputError
-from influence_lib.influence.gradients import Layers
+from influence_lib.errors import InputError, reject
+from influence_lib.influence.gradients import Layers, recorded_calls
 from influence_lib.influence.pairs import BATCH_SIZE, Pairs
-from influence_lib.influence.passes import GradientSource
+from influence_lib.influence.passes import GradientSource, explain
 from influence_lib.pretrain.representations import copied, represent
 
 with warnings.catch_warnings():
@@ -96,8 +96,12 @@ def kronfluence_scores(
     Raises
     ------
     InputError
-        If a layer is of a kind whose gradients kronfluence 1.0.1 computes wrongly.
+        If a layer is of a kind whose gradients kronfluence 1.0.1 computes wrongly, or is frozen in part.
+    FloatingPointError
+        If a gradient is not finite; the sentence names the layer and the images.
     """
+    if source.pairs.device.type == "mps":
+        reject("device", "mps", "'cpu' with curvature = 'kronfluence', whose factors are in float64")
     _refuse_what_kronfluence_gets_wrong(source.layers)
     pairs, task = PairDataset(source.pairs), TwoViewTask(source)
     # kronfluence wraps the layers of what it is given
@@ -114,43 +118,63 @@ def kronfluence_scores(
             disable_tqdm=not progress,
             output_dir=folder,
         )
-        analyzer.fit_all_factors(
-            "factors",
-            Subset(pairs, fitted.tolist()),
-            per_device_batch_size=BATCH_SIZE,
-            factor_args=FactorArguments(
-                strategy=strategy,
-                use_empirical_fisher=fisher == "empirical",
-                has_shared_parameters=_calls_twice(source),
-            ),
+        data = Subset(pairs, fitted.tolist())
+        how = FactorArguments(
+            strategy=strategy,
+            use_empirical_fisher=fisher == "empirical",
+            has_shared_parameters=_calls_twice(source),
         )
-        analyzer.compute_self_scores(
-            "scores",
-            "factors",
-            pairs,
-            per_device_train_batch_size=BATCH_SIZE,
-            score_args=ScoreArguments(damping_factor=damping),
-        )
+        try:
+            analyzer.fit_all_factors("factors", data, per_device_batch_size=BATCH_SIZE, factor_args=how)
+            damped = ScoreArguments(damping_factor=damping)
+            analyzer.compute_self_scores(
+                "scores", "factors", pairs, per_device_train_batch_size=BATCH_SIZE, score_args=damped
+            )
+        except torch.linalg.LinAlgError:
+            explain(source, torch.arange(len(pairs)), "empirical", "kronfluence")
         return analyzer.load_self_scores("scores")["all_modules"].float()
 
 
-@torch.no_grad()
 def _calls_twice(source: GradientSource) -> bool:
-    """Return whether a layer is called more than once, which kronfluence has to be told."""
+    """Return whether a layer is called more than once, which kronfluence has to be told.
+
+    Raises
+    ------
+    InputError
+        If a call has no gradient, whose input kronfluence would put beside the gradient of another one.
+    """
     calls: Counter[str] = Counter()
     handles = [m.register_forward_hook(lambda *_, n=n: calls.update([n])) for n, m in source.layers.items()]
-    represent(source.encoder, source.pairs.batch(torch.tensor([0])).left)
+    batch = source.pairs.batch(torch.tensor([0]))
+    objective = source.pairs.objective(source.loss, batch.indices)
+    records = recorded_calls(source.encoder, source.layers, batch.left, batch.right, objective)
     for handle in handles:
         handle.remove()
+    for name, count in calls.items():
+        if count != len(records[name]):
+            raise InputError(
+                f"encoder calls its layer {name!r} {count} times, and {len(records[name])} of them with a gradient,"
+                " which kronfluence gets wrong: use curvature='ekfac'."
+            )
     return max(calls.values()) > 1
 
 
 def _refuse_what_kronfluence_gets_wrong(layers: Layers) -> None:
-    """Raise for convolutions that kronfluence 1.0.1 takes without a word and gets wrong.
+    """Raise for layers that kronfluence 1.0.1 takes without a word and gets wrong, or does not know.
 
     It averages the input over channel groups, and unfolds with zeros whatever the padding mode is.
     """
     for name, layer in layers.items():
+        if type(layer) not in (nn.Linear, nn.Conv2d):
+            raise InputError(
+                f"encoder has a layer {name!r} of the class {type(layer).__name__}, which kronfluence does not know:"
+                " use curvature='ekfac'."
+            )
+        if any(not p.requires_grad for p in (layer.weight, layer.bias) if p is not None):
+            raise InputError(
+                f"encoder has a layer {name!r} of which only the weight or the bias is frozen, which kronfluence does"
+                " not take: use curvature='ekfac'."
+            )
         if isinstance(layer, nn.Conv2d) and (layer.groups > 1 or layer.padding_mode != "zeros"):
             raise InputError(
                 f"encoder has a layer {name!r} with groups = {layer.groups} and padding_mode ="

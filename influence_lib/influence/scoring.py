@@ -210,7 +210,7 @@ def quadratic_forms(problem: Fit, curvature: Curvature, scored: Tensor) -> dict[
     def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
         first = int(torch.searchsorted(scored, batch.indices[0]))
         for name, values in curvature.forms(layers):
-            totals[name][first : first + len(values)] = values
+            totals[name][first : first + len(values)] = values.to(totals[name])
 
     problem.add_up("scores", totals, step, scored, "empirical")
     return totals

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from influence_lib.device import float64_device
+
 __all__ = ["MIN_RANK", "MIN_SPREAD", "effective_rank", "has_collapsed", "spread"]
 
 MIN_SPREAD = 0.05
@@ -42,7 +44,7 @@ def effective_rank(features: Tensor) -> Tensor:
     Tensor
         From 1, where all differences lie on a line, to min(N − 1, D); 1 where there are no differences at all.
     """
-    values = torch.linalg.svdvals(features - features.mean(dim=0))
+    values = torch.linalg.svdvals((features - features.mean(dim=0)).to(float64_device(features.device)))
     shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     return torch.special.entr(shares).sum().exp()
 

@@ -96,6 +96,7 @@ def prepare(encoder: nn.Module, images: ImageSet, device: torch.device) -> nn.Mo
     return prepared
 
 
+@torch.no_grad()  # otherwise a ScriptModule's weights become results of a copy
 def copied(module: nn.Module) -> nn.Module:
     """Return a deep copy, with detached copies of the tensors that a module keeps of its last call.
 
