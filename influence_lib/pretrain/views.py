@@ -27,10 +27,10 @@ RunViews = Callable[..., Iterable]
 def memory_layout(width: int) -> torch.memory_format:
     """Return the order of images and weights in memory: channels last, except for a few channels.
 
-    On processors without AVX-512 the weight gradient of a float32 1×1 convolution with stride 2, of fewer than 8
-    channels in this order, is wrong and written past its end (oneDNN 3.12, in torch 2.14; oneDNN's issue 6035).
+    The weight gradient of a float32 1×1 convolution with stride 2, of fewer channels than a vector register holds (8 with
+    AVX2, 16 with AVX-512), is wrong in this order and written past its end (torch 2.14; oneDNN's issue 6035).
     """
-    return torch.channels_last if width >= 8 else torch.contiguous_format
+    return torch.channels_last if width >= 16 else torch.contiguous_format
 
 
 @contextlib.contextmanager
