@@ -27,8 +27,8 @@ RunViews = Callable[..., Iterable]
 def memory_layout(width: int) -> torch.memory_format:
     """Return the order of images and weights in memory: channels last, except for a few channels.
 
-    The weight gradient of a float32 1×1 convolution with stride 2, of fewer channels than a vector register holds (8 with
-    AVX2, 16 with AVX-512), is wrong in this order and written past its end (torch 2.14; oneDNN's issue 6035).
+    The weight gradient of a float32 1×1 convolution with stride 2, of fewer channels than a vector register holds (8
+    with AVX2, 16 with AVX-512), is wrong in this order and written past its end (torch 2.14; oneDNN's issue 6035).
     """
     return torch.channels_last if width >= 16 else torch.contiguous_format
 
