@@ -21,7 +21,14 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.fx.experimental import _config as fx_config
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from influence_lib.device import autocast_dtype, keep_freed_memory, resolve_device
+from influence_lib.device import (
+    autocast_dtype,
+    doubled,
+    float64_device,
+    keep_freed_memory,
+    resolve_device,
+    without_onednn,
+)
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, cross_influence, self_influence
 from influence_lib.influence.banded import banded_forms
@@ -266,3 +273,21 @@ def test_precision_is_what_was_asked_for(precision, dtype):
 def test_an_unknown_precision_is_named():
     with pytest.raises(InputError, match="precision is 'int8', but it must be one of 'auto', 'fp32', 'bf16', 'fp16'"):
         autocast_dtype("int8", torch.device("cpu"))
+
+
+def test_float64_is_computed_where_there_is_one():
+    assert float64_device(torch.device("mps")) == torch.device("cpu")
+    assert float64_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    values = doubled(torch.tensor([1.0, 1 / 3]))
+    assert (values.dtype, values.device.type) == (torch.float64, "cpu")
+    assert torch.equal(values.float(), torch.tensor([1.0, 1 / 3]))
+
+
+def test_onednn_is_off_for_a_while_and_then_as_it_was():
+    before = torch.backends.mkldnn.enabled
+    with without_onednn():
+        assert not torch.backends.mkldnn.enabled
+        with without_onednn():
+            pass
+        assert not torch.backends.mkldnn.enabled
+    assert torch.backends.mkldnn.enabled == before

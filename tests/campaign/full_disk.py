@@ -17,6 +17,7 @@ MIB = 1 << 20
 FILES = 256  # of the small disk
 BALLAST = ".ballast"
 LIMIT = 2000  # bytes: every job has a file that is larger
+ROOM_FOR_LOG = 100  # bytes: the campaign's own log of how often a job worked
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def full_disk(what: str, expected: Reference, count: int, rng: random.Random) ->
 def _limit(what: str, expected: Reference, rng: random.Random) -> Trial:
     """Try a limit on the size of files: below that of some, so that these cannot be written."""
     with workspace() as folder:
-        size = rng.randrange(1, LIMIT)
+        size = rng.randrange(ROOM_FOR_LOG, LIMIT)
         failure = _refused_then_finished(expected, folder, Child(limited, expected.job, size, folder))
     return Trial("full disk", f"{what}, limited files", failure)
 
