@@ -519,10 +519,6 @@ def test_a_representation_without_a_direction_is_said(curvature):
 @every_curvature
 def test_a_constant_representation_has_no_influence(curvature):
     encoder = Net(lambda s, x: 0 * s.net(x) + 1, net=built(trunk))
-    if curvature == "kronfluence":
-        with pytest.raises(FloatingPointError, match="not finite"):
-            self_influence(encoder, noise_images(4), curvature=curvature, progress=False)
-        return
     scores = self_influence(encoder, noise_images(4), curvature=curvature, progress=False)
     assert scores.by_draw.abs().max() == 0
     assert scores.share is None
