@@ -48,7 +48,6 @@ def raw_loss(
     --------
     >>> raw_loss(encoder, images, draws=2).highest(10)
     """
-    check_images("images", images)
     settings = score_settings(images, perturbation, loss, views, draws, seed, score="raw loss")
     pairs = Pairs(images, perturbation, views, draws, seed, resolve_device(device))
     encoder = prepare(encoder, images, pairs.device)

@@ -24,6 +24,7 @@ from influence_lib.influence.gradients import Factors, Layer, layer_factors
 from influence_lib.influence.losses import MSE, Loss
 from influence_lib.influence.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
 from influence_lib.influence.perturbations import Perturbation
+from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.representations import prepare, represent
 from influence_lib.store import digest
 
@@ -132,10 +133,8 @@ class Unfinished:
         """Return the place of one computation: a folder named after its settings and the encoder's weights."""
         if parent is None:
             return cls()
-        encoder = hashlib.sha256(repr(source.encoder).encode())
-        for name, value in (*source.encoder.named_parameters(), *source.encoder.named_buffers()):
-            encoder.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        described = {**settings, "kind": "unfinished", "encoder": encoder.hexdigest(), "autocast": str(source.autocast)}
+        encoder = fingerprint(source.encoder)
+        described = {**settings, "kind": "unfinished", "encoder": encoder, "autocast": str(source.autocast)}
         return cls(Path(parent) / digest({**described, "batch": BATCH_SIZE})[:16])
 
     def restore(self, stage: str, totals: Totals) -> int:

@@ -10,9 +10,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import check_choice, check_integer, reject
+from influence_lib.errors import check_choice, check_integer
 from influence_lib.influence.losses import LOSSES
 from influence_lib.influence.perturbations import VIEWS, Perturbation
+from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["Deviation", "Scores", "checked", "rank_correlation", "score_settings"]
 
@@ -150,8 +151,7 @@ def score_settings(
     InputError
         If a value is not allowed; the sentence names the parameter.
     """
-    if not len(images):
-        reject("the number of images", 0, "at least 1")
+    check_images("images", images)
     return {
         "loss": check_choice("loss", loss, LOSSES),
         "views": check_choice("views", views, VIEWS),

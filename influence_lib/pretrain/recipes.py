@@ -134,7 +134,7 @@ def _large() -> Iterable[Recipe]:
     """Yield the recipes of the encoders that are to learn something, what decides most first.
 
     About 3,900 steps each on CIFAR-10 and -100; three trainings of the methods that the papers compare. In float32,
-    so that any machine trains the same: processors without bfloat16 emulate it, a hundred times as slowly.
+    so that any machine trains the same: processors without bfloat16 emulate it, many times as slowly.
     """
     large = partial(Recipe, precision="fp32")
     cifar10 = partial(large, dataset="cifar10", n=50_000, epochs=20)

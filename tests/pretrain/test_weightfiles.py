@@ -131,7 +131,8 @@ def test_objects_are_named_and_not_made(tmp_path, monkeypatch, value, name, as_z
 
 def test_plain_values_beside_the_weights_are_read(tmp_path):
     torch.save({"state_dict": under("backbone."), "hyper_parameters": {"lr": 1.0}}, tmp_path / "last.ckpt")
-    load_checkpoint(tmp_path / "last.ckpt")
+    expected = under("backbone.")["backbone.conv1.weight"]
+    assert torch.equal(load_checkpoint(tmp_path / "last.ckpt").backbone.conv1.weight, expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="an administrator may read everything")
