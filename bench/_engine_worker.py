@@ -22,13 +22,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from influence_lib.data import ImageSet, load
 from influence_lib.device import autocast_dtype
-from influence_lib.influence import GaussianNoise, pairs, reference, self_influence
-from influence_lib.influence.banded import banded_forms
-from influence_lib.influence.cost import all_operations, layer_sizes, matmul_rate
-from influence_lib.influence.curvature import Fit
-from influence_lib.influence.passes import GradientSource, Step, Totals, gradient_source
+from influence_lib.influence import GaussianNoise, self_influence
+from influence_lib.influence.curvature import through_kronfluence as reference
+from influence_lib.influence.curvature.banded import banded_forms
+from influence_lib.influence.curvature.cost import all_operations, layer_sizes, matmul_rate
+from influence_lib.influence.curvature.kronecker import Fit
+from influence_lib.influence.curvature.passes import GradientSource, Step, Totals, gradient_source
 from influence_lib.influence.scores import Deviation
 from influence_lib.influence.scoring import fit_curvature, quadratic_forms
+from influence_lib.influence.views import pairs
 from influence_lib.pretrain import load_checkpoint, pretrain
 from influence_lib.pretrain.encoders import Encoder
 

@@ -12,7 +12,8 @@ from bench import engine
 from bench._engine_report import picture, report
 from bench._engine_results import agreement, at_limit, compare_stages, costs, extrapolated, seconds_of
 from bench._engine_worker import COVARIANCES, EIGEN, MOMENTS, SCORES, Run, Setup
-from influence_lib.influence import pairs, reference
+from influence_lib.influence.curvature import through_kronfluence as reference
+from influence_lib.influence.views import pairs
 from tests.images import noise_images
 
 GIB = 2**30

@@ -16,7 +16,7 @@ from influence_lib.book.chapters import Chapter, chapters, profiles
 from influence_lib.book.execute import execute, executed_file, manifest_file, tidy
 from influence_lib.book.freshness import refuse_unfit, stale
 from influence_lib.errors import InputError
-from influence_lib.influence.cost import Plan
+from influence_lib.influence.curvature.cost import Plan
 
 HEAD = """\
 ---

@@ -31,14 +31,14 @@ from influence_lib.device import (
 )
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, cross_influence, self_influence
-from influence_lib.influence.banded import banded_forms
-from influence_lib.influence.curvature import FITTED, Fit, fit
-from influence_lib.influence.gradients import per_sample_gradients
-from influence_lib.influence.layers import tracked_layers
-from influence_lib.influence.losses import two_view_loss
-from influence_lib.influence.pairs import Pairs
-from influence_lib.influence.passes import GradientSource, gradient_source
+from influence_lib.influence.curvature.banded import banded_forms
+from influence_lib.influence.curvature.kronecker import FITTED, Fit, fit
+from influence_lib.influence.curvature.passes import GradientSource, gradient_source
 from influence_lib.influence.scoring import OWN
+from influence_lib.influence.views.gradients import per_sample_gradients
+from influence_lib.influence.views.layers import tracked_layers
+from influence_lib.influence.views.losses import two_view_loss
+from influence_lib.influence.views.pairs import Pairs
 from influence_lib.pretrain import build_encoder
 from influence_lib.pretrain.methods import METHODS
 from tests.images import noise_images
@@ -78,13 +78,15 @@ def moved(module: nn.Module, *args: Any, memory_format: object = None, **kwargs:
 def fake_device(monkeypatch) -> Iterator[None]:
     """Offer a device that is not there, and leave out the checks that look at values on purpose."""
     monkeypatch.setattr(nn.Module, "to", moved)
-    monkeypatch.setattr("influence_lib.influence.passes._check_finite", lambda *_: None)
-    monkeypatch.setattr("influence_lib.influence.passes.prepare", lambda net, _, there: net.eval().to(there))
-    monkeypatch.setattr("influence_lib.influence.passes.counted_layers", lambda net, *_: (tracked_layers(net), None))
+    monkeypatch.setattr("influence_lib.influence.curvature.passes._check_finite", lambda *_: None)
+    monkeypatch.setattr("influence_lib.influence.curvature.passes.prepare", lambda net, _, there: net.eval().to(there))
+    monkeypatch.setattr(
+        "influence_lib.influence.curvature.passes.counted_layers", lambda net, *_: (tracked_layers(net), None)
+    )
     monkeypatch.setattr("influence_lib.influence.scoring.preflight", lambda *_: None)
     monkeypatch.setattr("influence_lib.influence.scoring.checked", lambda by_draw, *_: by_draw)
     # a copy of a fake module has storage that nobody faked
-    monkeypatch.setattr("influence_lib.influence.pairs.embed", lambda _, images, **__: torch.rand(len(images), 5))
+    monkeypatch.setattr("influence_lib.influence.views.pairs.embed", lambda _, images, **__: torch.rand(len(images), 5))
     only_lift = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(…, device=…) makes a CPU tensor and moves it
     try:
@@ -176,7 +178,7 @@ def test_scores_come_back_from_the_device(curvature):
 @pytest.mark.usefixtures("fake_device")
 def test_the_fast_mode_stays_on_the_device(fisher, monkeypatch):
     # what becomes numbers has no device
-    monkeypatch.setattr("influence_lib.influence.banded._deviation", lambda *compared: compared)
+    monkeypatch.setattr("influence_lib.influence.curvature.banded._deviation", lambda *compared: compared)
     source = fake_source()
     everything = source.pairs.spaced(None)
     forms, (banded, single, _) = banded_forms(Fit(source, everything, fisher), everything, 2, None)

@@ -19,7 +19,11 @@ PARTS = {
     "influence_lib.book": ("jupytext", "The book", "pip install '.[book]'"),
     "influence_lib.figures": ("matplotlib", "influence_lib.figures", "pip install matplotlib"),
     "influence_lib.notebook": ("pydantic", "A notebook", "pip install pydantic"),
-    "influence_lib.influence.reference": ("kronfluence", "curvature = 'kronfluence'", "pip install kronfluence==1.0.1"),
+    "influence_lib.influence.curvature.through_kronfluence": (
+        "kronfluence",
+        "curvature = 'kronfluence'",
+        "pip install kronfluence==1.0.1",
+    ),
 }
 
 

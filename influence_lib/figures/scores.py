@@ -10,8 +10,9 @@ from torch import Tensor
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, reject
+from influence_lib.estimate import Estimate
 from influence_lib.figures.style import COLOURS, WIDTH, check_some, logarithms
-from influence_lib.influence import Agreement, Scores
+from influence_lib.influence import Scores
 from influence_lib.influence.agreement import check_comparable
 
 __all__ = ["agreement_matrix", "image_rows", "score_against", "score_distributions", "training_curve"]
@@ -119,14 +120,14 @@ def score_against(score: tuple[str, Scores], others: Mapping[str, Scores]) -> Fi
     return figure
 
 
-def agreement_matrix(names: Sequence[str], agreements: Mapping[tuple[str, str], Agreement]) -> Figure:
+def agreement_matrix(names: Sequence[str], agreements: Mapping[tuple[str, str], Estimate]) -> Figure:
     """Return the matrix of rank correlations, each cell with its interval beneath.
 
     Parameters
     ----------
     names : sequence of str
         The scores, in order.
-    agreements : mapping of (str, str) to Agreement
+    agreements : mapping of (str, str) to Estimate
         One entry for each pair of different names, in either order.
 
     Raises
@@ -145,7 +146,7 @@ def agreement_matrix(names: Sequence[str], agreements: Mapping[tuple[str, str], 
                 if pair is None:
                     raise InputError(f"agreements has no entry for {names[i]!r} and {names[j]!r}.")
                 values[i, j] = pair.value
-                text = f"{pair.value:.3f}\n[{pair.low:.3f}, {pair.high:.3f}]"
+                text = f"{pair:.3f}".replace(" ", "\n", 1)
                 axis.text(j, i, text, ha="center", va="center", fontsize=8, color=_ink(pair.value))
             else:
                 axis.text(j, i, "1", ha="center", va="center", fontsize=8, color=_ink(1.0))

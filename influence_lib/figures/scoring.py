@@ -11,8 +11,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from influence_lib.errors import InputError, reject
+from influence_lib.estimate import Estimate
 from influence_lib.figures.style import COLOURS, WIDTH, check_some
-from influence_lib.influence import Agreement
 
 __all__ = [
     "agreement_and_reliability",
@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
-Interval = tuple[float, float, float]
 MARKERS = ("o", "s", "^", "D", "v", "P")
 BLUE, VERMILION, *_, BLACK = COLOURS
 GREY = "0.6"
@@ -150,7 +149,7 @@ def matrix_distances(distances: pd.DataFrame) -> Figure:
 
 def agreement_and_reliability(
     names: Sequence[str],
-    agreements: Mapping[tuple[str, str], Agreement],
+    agreements: Mapping[tuple[str, str], Estimate],
     reliabilities: Mapping[str, float | None],
 ) -> Figure:
     """Return a matrix with rank correlations below its diagonal, their intervals above, and reliabilities on it.
@@ -159,7 +158,7 @@ def agreement_and_reliability(
     ----------
     names : sequence of str
         The scores, in order.
-    agreements : mapping of (str, str) to Agreement
+    agreements : mapping of (str, str) to Estimate
         One entry for each pair of names, in the order of `names`.
     reliabilities : mapping of str to float or None
         The rank correlation of each score with itself when the noise is drawn again; None where nothing is drawn.
@@ -197,13 +196,13 @@ def agreement_and_reliability(
 
 
 def interval_dots(
-    series: Mapping[str, Mapping[str, Interval]], label: str, reference: tuple[str, float] | None = None
+    series: Mapping[str, Mapping[str, Estimate]], label: str, reference: tuple[str, float] | None = None
 ) -> Figure:
     """Return values with their intervals, one row an item and one colour and marker a series.
 
     Parameters
     ----------
-    series : mapping of str to mapping of str to (value, low, high)
+    series : mapping of str to mapping of str to Estimate
         Series → item → value and interval; the items are those of the first series.
     label : str
         Of the horizontal axis.
@@ -223,7 +222,7 @@ def interval_dots(
     items = list(next(iter(series.values())))
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.22 * len(items) * (len(series) + 1)), layout="constrained")
     for i, (name, values) in enumerate(series.items()):
-        value, low, high = np.array([values[item] for item in items]).T
+        value, low, high = np.array([(values[item].value, values[item].low, values[item].high) for item in items]).T
         y = np.arange(len(items)) + 0.8 * ((i + 0.5) / len(series) - 0.5)
         axis.errorbar(
             value, y, xerr=[value - low, high - value], fmt=MARKERS[i], color=COLOURS[i], capsize=3, label=name

@@ -1,7 +1,6 @@
 """Two-view losses, perturbations and self-influence."""
 
 from influence_lib.influence.agreement import (
-    Agreement,
     corrected_agreement,
     partial_agreement,
     percentile_difference,
@@ -10,14 +9,13 @@ from influence_lib.influence.agreement import (
 )
 from influence_lib.influence.baselines import embedding_norm, knn_distance, random_score, raw_loss, statistic_scores
 from influence_lib.influence.cross import CrossInfluence, cross_influence
-from influence_lib.influence.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
 from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.influence.scoring import self_influence
 from influence_lib.influence.stored import stored_cross_influence, stored_scores
+from influence_lib.influence.views.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
 
 __all__ = [
     "TABLE_4",
-    "Agreement",
     "Augmentations",
     "CrossInfluence",
     "Deviation",

@@ -1,18 +1,16 @@
 """How far two scores agree."""
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from scipy.stats import DegenerateDataWarning, bootstrap, rankdata
+from scipy.stats import rankdata
 
 from influence_lib.errors import InputError, check_integer, reject
+from influence_lib.estimate import Estimate, bootstrapped
 from influence_lib.influence.scores import Scores
 
 __all__ = [
-    "Agreement",
     "check_comparable",
     "corrected_agreement",
     "partial_agreement",
@@ -21,28 +19,11 @@ __all__ = [
     "top_overlap",
 ]
 
-RESAMPLES = 500
-HELD = 2**20  # resampled images that are held at once
 
+def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Estimate:
+    """Return the Spearman correlation of two scores of the same images, in [−1, 1], with its interval over images.
 
-@dataclass(frozen=True)
-class Agreement:
-    """A rank correlation with its 95 % bootstrap interval over images, each in [−1, 1].
-
-    The value is NaN where one of the scores is the same for all images, and the interval also where one is in a
-    resample, as happens with few images or many ties.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
-    """Return the Spearman correlation of two scores of the same images.
+    It is NaN where one of the scores is the same for all images.
 
     Parameters
     ----------
@@ -58,10 +39,10 @@ def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     """
     check_comparable(a, b)
     _check_number(a)
-    return _bootstrapped(_spearman, (a.values.numpy(), b.values.numpy()), seed)
+    return bootstrapped(_spearman, (a.values.numpy(), b.values.numpy()), seed=seed)
 
 
-def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int = 0) -> Agreement:
+def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int = 0) -> Estimate:
     """Return the Spearman correlation of two scores that is left when others are known.
 
     The ranks of both are regressed on the ranks of `given` (least squares with an intercept), and what the regressions
@@ -95,7 +76,7 @@ def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int =
     everything = np.arange(len(a))
     if np.isnan(statistic(everything)):
         raise InputError("the ranks of one of the scores follow from the given ones: nothing is left to correlate.")
-    return _bootstrapped(statistic, (everything,), seed)
+    return bootstrapped(statistic, (everything,), seed=seed)
 
 
 def _partial(x: np.ndarray, y: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -114,7 +95,7 @@ def _partial(x: np.ndarray, y: np.ndarray, known: np.ndarray) -> np.ndarray:
     return (rest_x * rest_y).sum(axis=-1) / np.sqrt(product)
 
 
-def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
+def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Estimate:
     """Return the rank correlation of two scores with the noise of the draws taken out.
 
     Scores that are averaged over the same draws share their noise, which raises their correlation, and are noisy
@@ -132,7 +113,7 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
 
     Returns
     -------
-    Agreement
+    Estimate
         1 where the images have the same expected ranks in both; by chance it can lie above.
 
     Raises
@@ -153,7 +134,7 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Agreement:
     everything = np.arange(len(a))
     if np.isnan(statistic(everything)):
         raise InputError("one of the scores does not agree with itself between draws: there is nothing but noise.")
-    return _bootstrapped(statistic, (everything,), seed)
+    return bootstrapped(statistic, (everything,), seed=seed)
 
 
 def _corrected(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -224,22 +205,6 @@ def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
     x, y = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
     with np.errstate(invalid="ignore"):  # NaN where all images tie
         return (x * y).sum(axis=axis) / np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
-
-
-def _bootstrapped(statistic: Callable[..., np.ndarray], data: tuple[np.ndarray, ...], seed: int) -> Agreement:
-    """Return a statistic with its percentile interval over resampled images."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # NaN says it
-        interval = bootstrap(
-            data,
-            statistic,
-            paired=True,
-            n_resamples=RESAMPLES,
-            batch=max(1, HELD // len(data[0])),
-            method="percentile",
-            rng=np.random.default_rng(check_integer("seed", seed, 0)),
-        ).confidence_interval
-    return Agreement(float(statistic(*data)), float(interval.low), float(interval.high))
 
 
 def check_comparable(a: Scores, b: Scores) -> None:

@@ -9,9 +9,9 @@ from tqdm import tqdm
 from influence_lib.data import ImageSet, image_statistics
 from influence_lib.device import resolve_device
 from influence_lib.errors import check_integer
-from influence_lib.influence.pairs import Pairs, build_loss
-from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import Scores, checked, score_settings
+from influence_lib.influence.views.pairs import Pairs, build_loss
+from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
 from influence_lib.pretrain import embed
 from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.representations import prepare, represent

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, check_choice, check_integer, reject
-from influence_lib.influence.cost import preflight
-from influence_lib.influence.curvature import Curvature, Fit
-from influence_lib.influence.pairs import PairBatch
-from influence_lib.influence.passes import GradientSource, LayerFactors, Totals, Unfinished, gradient_source
-from influence_lib.influence.perturbations import GaussianNoise, Perturbation
+from influence_lib.influence.curvature.cost import preflight
+from influence_lib.influence.curvature.kronecker import Curvature, Fit
+from influence_lib.influence.curvature.passes import GradientSource, LayerFactors, Totals, Unfinished, gradient_source
 from influence_lib.influence.scores import score_settings
 from influence_lib.influence.scoring import OWN, check_fit, fit_curvature, resolved_fit
+from influence_lib.influence.views.pairs import PairBatch
+from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
 from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["CrossInfluence", "cross_influence"]

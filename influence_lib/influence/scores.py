@@ -11,8 +11,8 @@ from torch import Tensor
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import check_choice, check_integer
-from influence_lib.influence.losses import LOSSES
-from influence_lib.influence.perturbations import VIEWS, Perturbation
+from influence_lib.influence.views.losses import LOSSES
+from influence_lib.influence.views.perturbations import VIEWS, Perturbation
 from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["Deviation", "Scores", "checked", "rank_correlation", "score_settings"]
@@ -22,7 +22,7 @@ SPLITS = 20
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far the fast mode of EK-FAC is estimated to be from exact scores (`influence_lib.influence.banded`).
+    """How far EK-FAC with a rank is estimated to be from exact scores (`influence_lib.influence.curvature.banded`).
 
     Attributes
     ----------

@@ -14,21 +14,21 @@ from torch import Tensor, nn
 from influence_lib.data import ImageSet
 from influence_lib.device import PRECISIONS, computing_dtypes, resolve_device
 from influence_lib.errors import check_choice, check_integer, check_number, check_strings, reject
-from influence_lib.influence.banded import RANKS, banded_forms, least_rank
-from influence_lib.influence.cost import preflight
-from influence_lib.influence.curvature import FITTED, MEAN_SHARE, Curvature, Fit, fit
-from influence_lib.influence.exact import fit_exact
-from influence_lib.influence.layers import NAMES
-from influence_lib.influence.logra import RANK, fit_logra
-from influence_lib.influence.pairs import FISHERS, PairBatch
-from influence_lib.influence.passes import (
+from influence_lib.influence.curvature.banded import RANKS, banded_forms, least_rank
+from influence_lib.influence.curvature.cost import preflight
+from influence_lib.influence.curvature.exact import fit_exact
+from influence_lib.influence.curvature.kronecker import FITTED, MEAN_SHARE, Curvature, Fit, fit
+from influence_lib.influence.curvature.logra import RANK, fit_logra
+from influence_lib.influence.curvature.passes import (
     LayerFactors,
     Totals,
     Unfinished,
     gradient_source,
 )
-from influence_lib.influence.perturbations import GaussianNoise, Perturbation
 from influence_lib.influence.scores import Scores, checked, score_settings
+from influence_lib.influence.views.layers import NAMES
+from influence_lib.influence.views.pairs import FISHERS, PairBatch
+from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
 
 __all__ = ["CURVATURES", "check_fit", "fit_curvature", "quadratic_forms", "self_influence"]
 
@@ -83,16 +83,16 @@ def self_influence(
         What makes x̂ from x.
     loss : {"cosine", "mse", "ntxent"}
         What is differentiated: the papers' cosine distance, the mean squared difference of the representations, or
-        SimCLR's loss of the pair among fixed negatives (`influence_lib.influence.losses.NTXent`).
+        SimCLR's loss of the pair among fixed negatives (`influence_lib.influence.views.losses.NTXent`).
     views : {"one", "two"}
         Compare (x, x̂), as the papers do, or two perturbed copies (x̂, x̂').
     curvature : str
         ``"ekfac"``, ``"kfac"`` or ``"diagonal"``: approximations of H in an eigenbasis, layer by layer
-        (`influence_lib.influence.curvature`). ``"identity"``: H + λI replaced by the identity, the squared norm ‖g‖².
-        ``"logra"`` and ``"logra-pca"``: gradients projected at random or onto principal components
-        (`influence_lib.influence.logra`). ``"exact"`` and ``"exact-blocks"``, for small encoders: H itself, with or
-        without the terms between layers (`influence_lib.influence.exact`). ``"kronfluence"``: EK-FAC through that
-        library.
+        (`influence_lib.influence.curvature.kronecker`). ``"identity"``: H + λI replaced by the identity, the squared
+        norm ‖g‖². ``"logra"`` and ``"logra-pca"``: gradients projected at random or onto principal components
+        (`influence_lib.influence.curvature.logra`). ``"exact"`` and ``"exact-blocks"``, for small encoders: H itself,
+        with or without the terms between layers (`influence_lib.influence.curvature.exact`). ``"kronfluence"``: EK-FAC
+        through that library.
     fisher : {"empirical", "sampled"}
         H is the second moment of the loss gradients, or the Gauss–Newton matrix through sampled targets.
         Ignored, as `damping` and `factor_pairs` are, with ``curvature="identity"``.
@@ -102,8 +102,8 @@ def self_influence(
         H is fitted on this many of the ``draws × N`` pairs of views, evenly spaced over them. None is all.
     rank : int, optional
         With ``"ekfac"``, how many leading eigenvectors of the widest layer's input covariance are kept, and of the
-        others the same share: the fast mode (`influence_lib.influence.banded`), whose error is estimated on a few
-        pairs. None keeps all and is exact. With LoGra, the rank of either projection.
+        others the same share: the fast mode (`influence_lib.influence.curvature.banded`), whose error is estimated on a
+        few pairs. None keeps all and is exact. With LoGra, the rank of either projection.
     tolerance : float, optional
         The fast mode with the least rank whose estimated median relative error on some of the pairs is within this.
     layers : sequence of str, optional
@@ -161,7 +161,9 @@ def self_influence(
     if curvature == "kronfluence":
         if source.autocast is not None:
             reject("precision", precision, "'fp32' with curvature = 'kronfluence', which has no other")
-        from influence_lib.influence.reference import kronfluence_scores  # seconds, and kronfluence may be missing
+        from influence_lib.influence.curvature.through_kronfluence import (
+            kronfluence_scores,  # seconds, and kronfluence may be missing
+        )
 
         flat = kronfluence_scores(source, pairs.spaced(factor_pairs), fisher, damping, progress)
         return checked(flat.view(draws, -1), images, settings, share=source.share)

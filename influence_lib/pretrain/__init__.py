@@ -4,7 +4,7 @@ from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import load_checkpoint
 from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
-from influence_lib.pretrain.evaluate import Accuracy, embed, knn_accuracy, linear_accuracy
+from influence_lib.pretrain.evaluate import embed, knn_accuracy, linear_accuracy
 from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.interchange import export_solo_learn
 from influence_lib.pretrain.loop import pretrain
@@ -16,7 +16,6 @@ from influence_lib.pretrain.stored import pretrained, untrained
 __all__ = [
     "METHODS",
     "SHIPPED",
-    "Accuracy",
     "AugmentationSettings",
     "Encoder",
     "Recipe",

@@ -1,10 +1,7 @@
 """How good a representation is: linear and weighted-kNN accuracy, with intervals."""
 
-from dataclasses import asdict, dataclass
-
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -15,42 +12,12 @@ from tqdm import tqdm
 from influence_lib.data import ImageSet
 from influence_lib.device import resolve_device
 from influence_lib.errors import InputError, check_integer, reject
+from influence_lib.estimate import Estimate, share
 from influence_lib.pretrain.representations import prepare, represent
 
-__all__ = ["Accuracy", "check_images", "embed", "knn_accuracy", "linear_accuracy"]
+__all__ = ["check_images", "embed", "knn_accuracy", "linear_accuracy"]
 
 KNN_TEMPERATURE = 0.07
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """A fraction of correct test images, with Wilson's 95 % interval.
-
-    Parameters
-    ----------
-    value, low, high : float
-        In [0, 1]. The interval is over test images; it says nothing about other training seeds.
-    n : int
-        Number of test images.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    @classmethod
-    def of(cls, correct: np.ndarray) -> "Accuracy":
-        """Return the accuracy of a boolean array, one entry a test image."""
-        interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
-        return cls(float(correct.mean()), float(interval.low), float(interval.high), len(correct))
-
-    def describe(self) -> dict[str, float]:
-        """Return the fields as JSON-able values."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
 
 
 @torch.no_grad()
@@ -128,8 +95,10 @@ def check_images(name: str, images: object, least: int = 1) -> None:
 
 def knn_accuracy(
     encoder: nn.Module, train: ImageSet, test: ImageSet, k: int = 20, device: str | torch.device = "auto"
-) -> Accuracy:
+) -> Estimate:
     """Return the accuracy of a kNN classifier on cosine similarity s, with votes weighted by exp(s / 0.07).
+
+    In [0, 1]; the interval is over the test images and says nothing about other trainings.
 
     Parameters
     ----------
@@ -165,8 +134,10 @@ def knn_accuracy(
 
 def linear_accuracy(
     encoder: nn.Module, train: ImageSet, test: ImageSet, device: str | torch.device = "auto"
-) -> Accuracy:
+) -> Estimate:
     """Return the accuracy of multinomial logistic regression on standardised, frozen representations.
+
+    In [0, 1]; the interval is over the test images and says nothing about other trainings.
 
     Parameters
     ----------
@@ -216,6 +187,6 @@ def _fit_and_test(
     train: ImageSet,
     test: ImageSet,
     device: str | torch.device,
-) -> Accuracy:
+) -> Estimate:
     classifier.fit(embed(encoder, train, device=device).numpy(), train.labels.numpy())
-    return Accuracy.of(classifier.predict(embed(encoder, test, device=device).numpy()) == test.labels.numpy())
+    return share(classifier.predict(embed(encoder, test, device=device).numpy()) == test.labels.numpy())

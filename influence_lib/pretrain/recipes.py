@@ -8,8 +8,9 @@ from typing import Any
 from influence_lib import data, store
 from influence_lib.data import ImageSet
 from influence_lib.errors import reject
+from influence_lib.estimate import Estimate
 from influence_lib.pretrain.encoders import Encoder
-from influence_lib.pretrain.evaluate import Accuracy, knn_accuracy, linear_accuracy
+from influence_lib.pretrain.evaluate import knn_accuracy, linear_accuracy
 from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.scaling import scaled_hyper
 from influence_lib.pretrain.stored import pretrained
@@ -97,7 +98,7 @@ class Recipe:
         most = SMALL.get(self.dataset, 5000)
         return self._load(n=most if self.n is None else min(self.n, most))
 
-    def accuracy(self, encoder: Encoder, place: str = "artifacts", device: str = "auto") -> dict[str, Accuracy]:
+    def accuracy(self, encoder: Encoder, place: str = "artifacts", device: str = "auto") -> dict[str, Estimate]:
         """Return an encoder's kNN and linear accuracy on this recipe's held-out images, computed once."""
         train, test = self.reference(), self.held_out()
         name = encoder.settings.get("name", self.name)
@@ -116,7 +117,7 @@ class Recipe:
                 "linear": linear_accuracy(encoder, train, test, device=device).describe(),
             }
 
-        return {name: Accuracy(**value) for name, value in store.get(settings, compute, place).items()}
+        return {name: Estimate(**value) for name, value in store.get(settings, compute, place).items()}
 
 
 def _small() -> Iterable[Recipe]:

@@ -24,7 +24,8 @@ from influence_lib.book.chapters import chapters
 from influence_lib.book.execute import execute
 from influence_lib.book.freshness import stale
 from influence_lib.data import ImageSet
-from influence_lib.influence import passes, self_influence, stored_scores
+from influence_lib.influence import self_influence, stored_scores
+from influence_lib.influence.curvature import passes
 from influence_lib.pretrain import build_encoder, checkpoints, loop, stored
 from influence_lib.pretrain.encoders import Encoder
 from influence_lib.pretrain.methods import METHODS

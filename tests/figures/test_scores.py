@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from influence_lib import figures
-from influence_lib.influence import Agreement, Scores
+from influence_lib.estimate import Estimate
+from influence_lib.influence import Scores
 from tests.images import noise_images
 
 
@@ -50,9 +51,9 @@ def test_scatter_shows_percentiles():
 
 def test_agreement_matrix_takes_pairs_in_either_order():
     pairs = {
-        ("a", "b"): Agreement(0.5, 0.4, 0.6),
-        ("c", "a"): Agreement(-0.2, -0.3, -0.1),
-        ("b", "c"): Agreement(0.0, -0.1, 0.1),
+        ("a", "b"): Estimate(0.5, 0.4, 0.6, 50),
+        ("c", "a"): Estimate(-0.2, -0.3, -0.1, 50),
+        ("b", "c"): Estimate(0.0, -0.1, 0.1, 50),
     }
     figure = figures.agreement_matrix(["a", "b", "c"], pairs)
     expected = [[1, 0.5, -0.2], [0.5, 1, 0], [-0.2, 0, 1]]

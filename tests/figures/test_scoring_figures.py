@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from influence_lib import figures
-from influence_lib.influence import Agreement
+from influence_lib.estimate import Estimate
 from tests.figures.conftest import draws_without_warnings, labelled
 
 
@@ -61,9 +61,9 @@ def test_distances_are_bars_side_by_side():
 
 def test_agreement_matrix_holds_values_intervals_and_reliabilities():
     pairs = {
-        ("a", "b"): Agreement(0.5, 0.4, 0.6),
-        ("a", "c"): Agreement(-0.25, -0.3, -0.1),
-        ("b", "c"): Agreement(0.0, -0.1, 0.1),
+        ("a", "b"): Estimate(0.5, 0.4, 0.6, 50),
+        ("a", "c"): Estimate(-0.25, -0.3, -0.1, 50),
+        ("b", "c"): Estimate(0.0, -0.1, 0.1, 50),
     }
     figure = figures.agreement_and_reliability(["a", "b", "c"], pairs, {"a": 0.9, "b": None, "c": 0.7})
     axis = figure.axes[0]
@@ -82,8 +82,8 @@ def test_agreement_matrix_holds_values_intervals_and_reliabilities():
 
 def test_dots_are_values_with_intervals_by_item():
     series = {
-        "first": {"x": (0.5, 0.4, 0.7), "y": (0.1, 0.0, 0.2)},
-        "second": {"y": (0.3, 0.3, 0.3), "x": (-0.5, -0.6, -0.4)},
+        "first": {"x": Estimate(0.5, 0.4, 0.7, 9), "y": Estimate(0.1, 0.0, 0.2, 9)},
+        "second": {"y": Estimate(0.3, 0.3, 0.3, 9), "x": Estimate(-0.5, -0.6, -0.4, 9)},
     }
     axis = figures.interval_dots(series, "correlation", ("none", 0)).axes[0]
     dots = {container.get_label(): container for container in axis.containers}

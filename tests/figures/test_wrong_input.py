@@ -7,10 +7,11 @@ import torch
 
 from influence_lib import figures
 from influence_lib.errors import InputError
-from influence_lib.influence import Agreement, Scores
+from influence_lib.estimate import Estimate
+from influence_lib.influence import Scores
 from tests.images import noise_images
 
-AGREEMENT = Agreement(0.5, 0.4, 0.6)
+AGREEMENT = Estimate(0.5, 0.4, 0.6, 50)
 
 
 def scores(values, first_id=0, **data):
@@ -97,7 +98,7 @@ def test_nothing_cannot_be_drawn(draw):
             "agreements has no entry for 'a' and 'b'",
         ),
         (
-            lambda: figures.interval_dots({"s": {"a": (0, 0, 0)}, "t": {"b": (0, 0, 0)}}, "x"),
+            lambda: figures.interval_dots({"s": {"a": Estimate.stated(0)}, "t": {"b": Estimate.stated(0)}}, "x"),
             "series 't' has no entry for 'a'",
         ),
         (lambda: figures.draws_curves({"a": (np.ones(1), np.ones(1))}, {}), "predicted has no entry for 'a'"),

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.influence import GaussianNoise, Perturbation
-from influence_lib.influence.gradients import Factors, tracked_layers
-from influence_lib.influence.losses import COSINE, MSE, Loss, NTXent
-from influence_lib.influence.pairs import Pairs
-from influence_lib.influence.passes import GradientSource
+from influence_lib.influence.curvature.passes import GradientSource
+from influence_lib.influence.views.gradients import Factors, tracked_layers
+from influence_lib.influence.views.losses import COSINE, MSE, Loss, NTXent
+from influence_lib.influence.views.pairs import Pairs
 from tests.images import noise_images
 
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from influence_lib.data import load
 from influence_lib.errors import InputError
-from influence_lib.influence import banded, self_influence
-from influence_lib.influence.banded import BandedBasis, Bands, bands, layer_ranks, leading
-from influence_lib.influence.curvature import Fit
+from influence_lib.influence import self_influence
+from influence_lib.influence.curvature import banded
+from influence_lib.influence.curvature.banded import BandedBasis, Bands, bands, layer_ranks, leading
+from influence_lib.influence.curvature.kronecker import Fit
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import normal_factors, small_net
@@ -173,8 +174,8 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, full_covariances, 
     images = noise_images(11)
     arguments = {"rank": 4, "draws": 2, "precision": "fp64", "progress": False}
     whole = self_influence(net, images, **arguments)
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
-    monkeypatch.setattr("influence_lib.influence.curvature.HELD", 1)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.curvature.kronecker.HELD", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     shuffled = self_influence(net, images.subset(order), **arguments)
     torch.testing.assert_close(shuffled.by_draw, whole.by_draw[:, order], rtol=1e-6, atol=0)

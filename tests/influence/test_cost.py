@@ -5,13 +5,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from influence_lib.errors import InputError
-from influence_lib.influence import cost, self_influence
-from influence_lib.influence.banded import BandedBasis
-from influence_lib.influence.cost import LayerSize, Plan, layer_sizes, matmul_rate, operations
-from influence_lib.influence.curvature import KroneckerBasis, add_covariance
-from influence_lib.influence.gradients import Factors
-from influence_lib.influence.passes import gradient_source
-from influence_lib.influence.perturbations import GaussianNoise
+from influence_lib.influence import self_influence
+from influence_lib.influence.curvature import cost
+from influence_lib.influence.curvature.banded import BandedBasis
+from influence_lib.influence.curvature.cost import LayerSize, Plan, layer_sizes, matmul_rate, operations
+from influence_lib.influence.curvature.kronecker import KroneckerBasis, add_covariance
+from influence_lib.influence.curvature.passes import gradient_source
+from influence_lib.influence.views.gradients import Factors
+from influence_lib.influence.views.perturbations import GaussianNoise
 
 IMAGES = 3
 SIZES = [LayerSize(1, 8, 20, 5), LayerSize(1, 8, 20, 30), LayerSize(1, 30, 20, 25), LayerSize(1, 6, 64, 200)]

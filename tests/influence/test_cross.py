@@ -6,10 +6,10 @@ import torch
 
 from influence_lib.errors import InputError
 from influence_lib.influence import CrossInfluence, cross, cross_influence, self_influence, stored_cross_influence
-from influence_lib.influence.gradients import per_sample_gradients
-from influence_lib.influence.pairs import Pairs
-from influence_lib.influence.perturbations import GaussianNoise
 from influence_lib.influence.scoring import OWN
+from influence_lib.influence.views.gradients import per_sample_gradients
+from influence_lib.influence.views.pairs import Pairs
+from influence_lib.influence.views.perturbations import GaussianNoise
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 
@@ -54,16 +54,16 @@ def test_queries_from_elsewhere_meet_the_curvature_of_the_images(net, images, cu
 def test_batches_and_order_do_not_matter(net, images, monkeypatch):
     asked = {"draws": 2, "progress": False}
     whole = cross_influence(net, images.subset([4, 0, 9]), images, **asked).values
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 5)
-    monkeypatch.setattr("influence_lib.influence.curvature.HELD", 1)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 5)
+    monkeypatch.setattr("influence_lib.influence.curvature.kronecker.HELD", 1)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     shuffled = cross_influence(net, images.subset([0, 9, 4]), images.subset(order), **asked).values
     torch.testing.assert_close(shuffled, whole[[1, 2, 0]][:, order], rtol=1e-3, atol=1e-4 * float(whole.abs().max()))
 
 
 def test_an_interrupted_run_goes_on(net, images, tmp_path, monkeypatch):
-    monkeypatch.setattr("influence_lib.influence.passes.SAVE_SECONDS", -1)
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.curvature.passes.SAVE_SECONDS", -1)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
     asked = {"queries": images.subset([1, 2]), "images": images, "progress": False}
     expected = cross_influence(net, **asked).values
     made, batch = [], Pairs.batch

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from influence_lib.influence import Augmentations, GaussianNoise, self_influence
-from influence_lib.influence import curvature as module
-from influence_lib.influence.curvature import (
+from influence_lib.influence.curvature import kronecker as module
+from influence_lib.influence.curvature.kronecker import (
     FITTED,
     Fit,
     KroneckerBasis,
@@ -20,9 +20,9 @@ from influence_lib.influence.curvature import (
     fit,
     gradient_shape,
 )
-from influence_lib.influence.gradients import Factors
-from influence_lib.influence.losses import COSINE, NTXent
-from influence_lib.influence.passes import GradientSource
+from influence_lib.influence.curvature.passes import GradientSource
+from influence_lib.influence.views.gradients import Factors
+from influence_lib.influence.views.losses import COSINE, NTXent
 from tests.images import noise_images
 from tests.influence.conftest import (
     DoublePairs,
@@ -90,7 +90,7 @@ def dense_forms(layer: LayerCurvature, factors: Factors, damping: float) -> Tens
 @every_net
 @pytest.mark.parametrize("fisher", ["empirical", "sampled"])
 def test_covariances_are_sums_over_positions(build, fisher, monkeypatch):
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
     source = double_source(build(), noise_images(5), draws=2)
     found = problem_of(source, fisher).covariances()
     for name, (a, g) in all_factors(source, fisher).items():
@@ -326,7 +326,7 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, curvature, loss, m
     arguments = {"curvature": curvature, "loss": loss, "fisher": "sampled", "draws": 2, "progress": False}
     arguments["precision"] = "fp64"  # where what is left is the rounding of the result to float32
     whole = self_influence(net, images, **arguments)
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
     monkeypatch.setattr(module, "HELD", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     shuffled = self_influence(net, images.subset(order), **arguments)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from influence_lib.influence.curvature import Fit
-from influence_lib.influence.exact import fit_exact
-from influence_lib.influence.gradients import tracked_layers
+from influence_lib.influence.curvature.exact import fit_exact
+from influence_lib.influence.curvature.kronecker import Fit
 from influence_lib.influence.scoring import quadratic_forms
+from influence_lib.influence.views.gradients import tracked_layers
 from tests.images import noise_images
 from tests.influence.conftest import double_source, small_net, twice_net
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from influence_lib.errors import InputError
-from influence_lib.influence import exact as module
-from influence_lib.influence.curvature import Fit, KroneckerBasis, fit
-from influence_lib.influence.exact import WHOLE, dense, exact_matrices, fit_exact
-from influence_lib.influence.gradients import tracked_layers
-from influence_lib.influence.losses import LOSSES
+from influence_lib.influence.curvature import exact as module
+from influence_lib.influence.curvature.exact import WHOLE, dense, exact_matrices, fit_exact
+from influence_lib.influence.curvature.kronecker import Fit, KroneckerBasis, fit
+from influence_lib.influence.views.gradients import tracked_layers
+from influence_lib.influence.views.losses import LOSSES
 from tests.images import noise_images
 from tests.influence.conftest import double_source, gauss_newton, small_net
 
@@ -138,7 +138,7 @@ def check(source, curvature, by_layer, cross):
 def test_matrices_do_not_depend_on_batches_or_order(net, blocks, monkeypatch):
     images = noise_images(11)
     whole = exact_matrices(problem_of(double_source(net, images, draws=2)), blocks)
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
         exact_matrices(problem_of(double_source(net, images.subset(order), draws=2)), blocks), whole

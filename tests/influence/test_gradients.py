@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from influence_lib.errors import InputError
-from influence_lib.influence.gradients import Factors, layer_factors, per_sample_gradients, tracked_layers
-from influence_lib.influence.losses import two_view_loss
+from influence_lib.influence.views.gradients import Factors, layer_factors, per_sample_gradients, tracked_layers
+from influence_lib.influence.views.losses import two_view_loss
 from influence_lib.pretrain import build_encoder
 from tests.influence.conftest import autograd_gradients, small_net, twice_net
 

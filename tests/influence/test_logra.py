@@ -6,18 +6,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from influence_lib.errors import InputError
-from influence_lib.influence import curvature
-from influence_lib.influence import logra as module
-from influence_lib.influence.curvature import BlockCurvature, Fit, gradient_shape
-from influence_lib.influence.exact import exact_matrices
-from influence_lib.influence.gradients import tracked_layers
-from influence_lib.influence.logra import (
+from influence_lib.influence.curvature import kronecker as curvature
+from influence_lib.influence.curvature import logra as module
+from influence_lib.influence.curvature.exact import exact_matrices
+from influence_lib.influence.curvature.kronecker import BlockCurvature, Fit, gradient_shape
+from influence_lib.influence.curvature.logra import (
     INITIALISATIONS,
     Projection,
     fit_logra,
     principal_projections,
     random_projections,
 )
+from influence_lib.influence.views.gradients import tracked_layers
 from tests.images import noise_images
 from tests.influence.conftest import double_source, small_net
 
@@ -190,7 +190,7 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, init, monkeypatch)
         return torch.cat([sum(dict(fitted.forms(source.factors(batch))).values()) for batch in batches])
 
     whole = scores(images)
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
     monkeypatch.setattr(curvature, "HELD", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(scores(images.subset(order)), whole[order])

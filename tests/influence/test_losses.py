@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from influence_lib.influence.losses import COSINE, MSE, TEMPERATURE, NTXent, two_view_loss
+from influence_lib.influence.views.losses import COSINE, MSE, TEMPERATURE, NTXent, two_view_loss
 from influence_lib.pretrain.solo import simclr_loss_func
 from tests.influence.conftest import gauss_newton, logits
 

@@ -8,10 +8,10 @@ from torch import nn
 
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, RandomCrop
-from influence_lib.influence import pairs as module
-from influence_lib.influence.losses import COSINE, MSE, NTXent
-from influence_lib.influence.pairs import Pairs, build_loss
-from influence_lib.influence.perturbations import view_pair
+from influence_lib.influence.views import pairs as module
+from influence_lib.influence.views.losses import COSINE, MSE, NTXent
+from influence_lib.influence.views.pairs import Pairs, build_loss
+from influence_lib.influence.views.perturbations import view_pair
 from tests.images import noise_images
 
 CPU = torch.device("cpu")

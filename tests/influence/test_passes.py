@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from influence_lib.errors import InputError
-from influence_lib.influence import GaussianNoise, passes, self_influence
-from influence_lib.influence import curvature as curvature_module
-from influence_lib.influence.pairs import Pairs
-from influence_lib.influence.passes import Unfinished, accumulate, gradient_source
+from influence_lib.influence import GaussianNoise, self_influence
+from influence_lib.influence.curvature import kronecker as curvature_module
+from influence_lib.influence.curvature import passes
+from influence_lib.influence.curvature.passes import Unfinished, accumulate, gradient_source
+from influence_lib.influence.views.pairs import Pairs
 from influence_lib.pretrain import Encoder, build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import autograd_gradients, double_source, small_net
@@ -50,7 +51,7 @@ class Spoiling:
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 4)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
     monkeypatch.setattr(passes, "BATCH_SIZE", 4)
     monkeypatch.setattr(passes, "SAVE_SECONDS", -1.0)  # after every batch
 
@@ -89,7 +90,7 @@ def spoilt_images(count: int):
 
 @pytest.mark.parametrize("fisher", ["empirical", "sampled"])
 def test_a_pass_adds_up_the_gradients_of_the_objective(net, fisher, monkeypatch):
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 2)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 2)
     source = double_source(net, noise_images(5), draws=2)
     totals = {"head": torch.zeros(5, 7, dtype=torch.float64), "pairs": torch.zeros(10, dtype=torch.float64)}
 
@@ -258,7 +259,7 @@ def test_other_images_and_batches_do_not_take_up_the_files(net, counted, tmp_pat
     other = noise_images(11, seed=1)
     self_influence(net, other, fisher="sampled", draws=2, unfinished=tmp_path, progress=False)
     assert len(counted) == 3 * BATCHES
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 11)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 11)
     monkeypatch.setattr(passes, "BATCH_SIZE", 11)
     counted.clear()
     score(net, tmp_path)
@@ -397,14 +398,14 @@ def test_the_first_layer_whose_input_is_not_finite_is_named():
 
 
 def test_images_in_a_later_batch_are_named(net, monkeypatch):
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 2)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 2)
     images, spoiling = spoilt_images(1)
     with pytest.raises(FloatingPointError, match=r"layer 'conv1' are not finite for the images with ids 14\."):
         self_influence(net, images, spoiling, progress=False)
 
 
 def test_a_bad_image_is_noticed_before_it_is_saved(net, tmp_path, monkeypatch):
-    monkeypatch.setattr("influence_lib.influence.pairs.BATCH_SIZE", 1)
+    monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 1)
     monkeypatch.setattr(passes, "SAVE_SECONDS", -1.0)
     images, spoiling = spoilt_images(1)
     with pytest.raises(FloatingPointError):

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from influence_lib.errors import InputError
-from influence_lib.influence.perturbations import (
+from influence_lib.influence.views.perturbations import (
     TABLE_4,
     Augmentations,
     GaussianNoise,

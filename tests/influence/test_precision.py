@@ -15,8 +15,8 @@ from influence_lib.data import ImageSet
 from influence_lib.device import computing_dtypes
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, self_influence
-from influence_lib.influence.curvature import Fit
-from influence_lib.influence.passes import gradient_source
+from influence_lib.influence.curvature.kronecker import Fit
+from influence_lib.influence.curvature.passes import gradient_source
 from influence_lib.influence.scoring import OWN
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images

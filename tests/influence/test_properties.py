@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.influence import Augmentations, GaussianNoise
-from influence_lib.influence.curvature import FITTED, Fit, fit
-from influence_lib.influence.gradients import per_sample_gradients
-from influence_lib.influence.losses import COSINE, two_view_loss
-from influence_lib.influence.passes import GradientSource
+from influence_lib.influence.curvature.kronecker import FITTED, Fit, fit
+from influence_lib.influence.curvature.passes import GradientSource
+from influence_lib.influence.views.gradients import per_sample_gradients
+from influence_lib.influence.views.losses import COSINE, two_view_loss
 from tests.influence.conftest import autograd_gradients, dense_curvature, double_source
 
 SIZE = 6

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from influence_lib.errors import InputError
 from influence_lib.influence import RandomCrop, self_influence
-from influence_lib.influence.curvature import FITTED
-from influence_lib.influence.losses import two_view_loss
-from influence_lib.influence.pairs import Pairs
-from influence_lib.influence.passes import gradient_source
-from influence_lib.influence.perturbations import GaussianNoise
-from influence_lib.influence.reference import PairDataset, kronfluence_scores
+from influence_lib.influence.curvature.kronecker import FITTED
+from influence_lib.influence.curvature.passes import gradient_source
+from influence_lib.influence.curvature.through_kronfluence import PairDataset, kronfluence_scores
+from influence_lib.influence.views.losses import two_view_loss
+from influence_lib.influence.views.pairs import Pairs
+from influence_lib.influence.views.perturbations import GaussianNoise
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import Options, twice_net

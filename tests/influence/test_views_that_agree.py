@@ -20,8 +20,8 @@ from influence_lib.influence import (
     raw_loss,
     self_influence,
 )
-from influence_lib.influence.losses import COSINE, MSE, agree
 from influence_lib.influence.scoring import CURVATURES, OWN
+from influence_lib.influence.views.losses import COSINE, MSE, agree
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import normal, small_net, twice_net

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from influence_lib.errors import InputError
-from influence_lib.pretrain import Accuracy, embed, knn_accuracy, linear_accuracy
+from influence_lib.pretrain import embed, knn_accuracy, linear_accuracy
 from tests.images import noise_images, two_colours
 
 
@@ -46,15 +46,6 @@ def test_linear_separates_what_is_linearly_separable():
     assert linear_accuracy(Projection(), train, test).value > 0.95
     shuffled = noise_images(80)
     assert linear_accuracy(Projection(), shuffled, noise_images(200, seed=1)).value == pytest.approx(0.5, abs=0.12)
-
-
-def test_interval_is_wilsons():
-    accuracy = Accuracy.of(np.array([True] * 8 + [False] * 2))
-    z, p, n = 1.959964, 0.8, 10
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert (accuracy.low, accuracy.high) == pytest.approx((centre - half, centre + half), abs=1e-5)
-    assert str(accuracy) == f"80.0% [{accuracy.low:.1%}, {accuracy.high:.1%}]"
 
 
 def test_embedding_is_in_eval_mode_and_leaves_the_mode():

@@ -19,11 +19,18 @@ from torch import Tensor, nn
 
 from influence_lib.device import doubled
 from influence_lib.errors import InputError, check_choice, check_integer
-from influence_lib.influence.curvature import BlockCurvature, Fit, LayerCurvature, chunks, gradient_shape, rotate
-from influence_lib.influence.gradients import Factors, Layer
-from influence_lib.influence.layers import input_sizes
-from influence_lib.influence.pairs import PairBatch
-from influence_lib.influence.passes import LayerFactors, Totals
+from influence_lib.influence.curvature.kronecker import (
+    BlockCurvature,
+    Fit,
+    LayerCurvature,
+    chunks,
+    gradient_shape,
+    rotate,
+)
+from influence_lib.influence.curvature.passes import LayerFactors, Totals
+from influence_lib.influence.views.gradients import Factors, Layer
+from influence_lib.influence.views.layers import input_sizes
+from influence_lib.influence.views.pairs import PairBatch
 
 __all__ = ["INITIALISATIONS", "RANK", "Projection", "fit_logra", "principal_projections", "random_projections"]
 

@@ -16,10 +16,10 @@ from tqdm import TqdmWarning
 
 from influence_lib.device import cudnn_settings
 from influence_lib.errors import InputError, reject
-from influence_lib.influence.gradients import Layers, recorded_calls
-from influence_lib.influence.losses import agree, one_for_equal_views
-from influence_lib.influence.pairs import BATCH_SIZE, Pairs
-from influence_lib.influence.passes import GradientSource, explain
+from influence_lib.influence.curvature.passes import GradientSource, explain
+from influence_lib.influence.views.gradients import Layers, recorded_calls
+from influence_lib.influence.views.losses import agree, one_for_equal_views
+from influence_lib.influence.views.pairs import BATCH_SIZE, Pairs
 from influence_lib.optional import needed
 from influence_lib.pretrain.representations import copied, represent
 

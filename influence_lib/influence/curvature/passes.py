@@ -19,11 +19,11 @@ from tqdm import tqdm
 from influence_lib.data import ImageSet
 from influence_lib.device import computing_dtypes, keep_freed_memory, resolve_device
 from influence_lib.errors import InputError
-from influence_lib.influence.counted import counted_layers
-from influence_lib.influence.gradients import Factors, Layer, layer_factors
-from influence_lib.influence.losses import MSE, Loss
-from influence_lib.influence.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
-from influence_lib.influence.perturbations import Perturbation
+from influence_lib.influence.views.counted import counted_layers
+from influence_lib.influence.views.gradients import Factors, Layer, layer_factors
+from influence_lib.influence.views.losses import MSE, Loss
+from influence_lib.influence.views.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
+from influence_lib.influence.views.perturbations import Perturbation
 from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.representations import prepare, represent
 from influence_lib.store import digest

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from influence_lib.device import cudnn_settings
 from influence_lib.errors import InputError
-from influence_lib.influence.layers import Layer, Layers, input_sizes, tracked_layers
-from influence_lib.influence.losses import agree, one_for_equal_views, two_view_loss
+from influence_lib.influence.views.layers import Layer, Layers, input_sizes, tracked_layers
+from influence_lib.influence.views.losses import agree, one_for_equal_views, two_view_loss
 from influence_lib.pretrain.representations import represent
 
 __all__ = [

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from influence_lib.device import doubled, float64_device
 from influence_lib.errors import InputError
-from influence_lib.influence.curvature import BlockCurvature, Curvature, Fit, LayerCurvature, gradient_shape
-from influence_lib.influence.gradients import Factors, Layer, layer_factors
-from influence_lib.influence.pairs import PairBatch
-from influence_lib.influence.passes import GradientSource, LayerFactors, Totals
+from influence_lib.influence.curvature.kronecker import BlockCurvature, Curvature, Fit, LayerCurvature, gradient_shape
+from influence_lib.influence.curvature.passes import GradientSource, LayerFactors, Totals
+from influence_lib.influence.views.gradients import Factors, Layer, layer_factors
+from influence_lib.influence.views.pairs import PairBatch
 from influence_lib.pretrain.representations import represent
 
 __all__ = ["LIMIT", "WHOLE", "DenseBasis", "FullCurvature", "dense", "exact_matrices", "fit_exact"]

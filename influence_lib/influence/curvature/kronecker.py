@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from influence_lib.device import autocast_dtype, doubled
-from influence_lib.influence.gradients import Factors, Layer
-from influence_lib.influence.layers import input_sizes
-from influence_lib.influence.pairs import PairBatch
-from influence_lib.influence.passes import GradientSource, LayerFactors, Step, Totals, Unfinished, accumulate
+from influence_lib.influence.curvature.passes import GradientSource, LayerFactors, Step, Totals, Unfinished, accumulate
+from influence_lib.influence.views.gradients import Factors, Layer
+from influence_lib.influence.views.layers import input_sizes
+from influence_lib.influence.views.pairs import PairBatch
 
 __all__ = [
     "FITTED",

@@ -1,8 +1,8 @@
 """EK-FAC in two passes: a truncated eigenbasis and eigenvalues in bands.
 
-Exact EK-FAC (`influence_lib.influence.curvature`) goes over the images three times, and spends most of the time on
-rotating every gradient into thousands of directions of which few matter: where an eigenvalue lies far below the damping
-λ, the weight 1/(Λ + λ) of its direction is 1/λ whatever the direction. Two approximations use that.
+Exact EK-FAC (`influence_lib.influence.curvature.kronecker`) goes over the images three times, and spends most of the
+time on rotating every gradient into thousands of directions of which few matter: where an eigenvalue lies far below the
+damping λ, the weight 1/(Λ + λ) of its direction is 1/λ whatever the direction. Two approximations use that.
 
 - **Truncation.** Of the eigenvectors of a layer's input covariance A only the leading ones are kept. Of the rest, the
   tail, each row of the gradient (one a direction of the outputs) contributes its squared length, which costs no
@@ -31,11 +31,11 @@ from torch import Tensor
 
 from influence_lib.device import float64_device
 from influence_lib.errors import reject
-from influence_lib.influence.curvature import MEAN_SHARE, Fit, chunks, eigh, gradient_shape, inverse, rotate
-from influence_lib.influence.gradients import Factors
-from influence_lib.influence.pairs import PairBatch
-from influence_lib.influence.passes import LayerFactors, Totals
+from influence_lib.influence.curvature.kronecker import MEAN_SHARE, Fit, chunks, eigh, gradient_shape, inverse, rotate
+from influence_lib.influence.curvature.passes import LayerFactors, Totals
 from influence_lib.influence.scores import Deviation, rank_correlation
+from influence_lib.influence.views.gradients import Factors
+from influence_lib.influence.views.pairs import PairBatch
 
 __all__ = ["RANKS", "banded_forms", "least_rank"]
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import reject
-from influence_lib.influence.gradients import Objective
-from influence_lib.influence.losses import COSINE, MSE, Loss, NTXent, SquaredResidual
-from influence_lib.influence.perturbations import Perturbation, view_pair
+from influence_lib.influence.views.gradients import Objective
+from influence_lib.influence.views.losses import COSINE, MSE, Loss, NTXent, SquaredResidual
+from influence_lib.influence.views.perturbations import Perturbation, view_pair
 from influence_lib.pretrain import embed
 
 __all__ = ["BATCH_SIZE", "FISHERS", "NEGATIVES", "PairBatch", "Pairs", "build_loss"]

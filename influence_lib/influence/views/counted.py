@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from influence_lib.device import without_onednn
 from influence_lib.errors import InputError
-from influence_lib.influence.gradients import (
+from influence_lib.influence.views.gradients import (
     Objective,
     differentiable,
     factors_of_calls,
@@ -24,9 +24,16 @@ from influence_lib.influence.gradients import (
     in_weight_order,
     recorded,
 )
-from influence_lib.influence.layers import Layer, Layers, counted_parameters, inside, refuse_layers, tracked_layers
-from influence_lib.influence.losses import Loss
-from influence_lib.influence.pairs import PairBatch, Pairs
+from influence_lib.influence.views.layers import (
+    Layer,
+    Layers,
+    counted_parameters,
+    inside,
+    refuse_layers,
+    tracked_layers,
+)
+from influence_lib.influence.views.losses import Loss
+from influence_lib.influence.views.pairs import PairBatch, Pairs
 
 __all__ = ["counted_layers", "gradient_shares", "verified_layers"]
 

@@ -10,10 +10,10 @@ import torch
 from tqdm import tqdm
 
 from influence_lib.errors import InputError
-from influence_lib.influence.banded import BANDS, CHECKED, layer_ranks
-from influence_lib.influence.curvature import MANY, SPACING, STRIPS, Fit, gradient_shape
-from influence_lib.influence.pairs import BATCH_SIZE
-from influence_lib.influence.passes import GradientSource
+from influence_lib.influence.curvature.banded import BANDS, CHECKED, layer_ranks
+from influence_lib.influence.curvature.kronecker import MANY, SPACING, STRIPS, Fit, gradient_shape
+from influence_lib.influence.curvature.passes import GradientSource
+from influence_lib.influence.views.pairs import BATCH_SIZE
 
 __all__ = ["LayerSize", "Plan", "all_operations", "layer_sizes", "matmul_rate", "operations", "preflight"]
 
