@@ -58,7 +58,7 @@ def introduction(results: Results) -> str:
         " Gaussian noise, empirical Fisher, damping 0.1 × mean eigenvalue, float32."
     ]
     if results["limits"]["fast_covariances"] != "float32":
-        lines.append(f"The fast mode multiplies its covariances in {results['limits']['fast_covariances']}.")
+        lines.append(f"Truncated EK-FAC multiplies its covariances in {results['limits']['fast_covariances']}.")
     if results["quick"]:
         lines.append("**A quick run: its numbers mean nothing.**")
     return " ".join(lines)
@@ -104,9 +104,9 @@ def ends(results: Results) -> list[str]:
         table(head, rows),
         "GFLOP/s is the rate of a large product just before and after a run: other users of the machine take a part of"
         " it, which the ratio at equal rate leaves out. Ratios are to kronfluence.",
-        "Spearman correlation, median relative error and the share of the highest images are with the exact scores. The"
-        f" fast mode keeps {results['scale']['rank']} eigenvectors of the widest layer. From {own['pairs']} pairs it"
-        f" estimates a median error of {100 * own['relative']:.2g} % and a correlation of {own['spearman']:.5f}.",
+        "Spearman correlation, median relative error and the share of the highest images are with the exact scores."
+        f" Truncated EK-FAC keeps {results['scale']['rank']} eigenvectors of the widest layer. From {own['pairs']} pairs"
+        f" it estimates a median error of {100 * own['relative']:.2g} % and a correlation of {own['spearman']:.5f}.",
     ]
 
 

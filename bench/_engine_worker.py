@@ -24,13 +24,15 @@ from influence_lib.data import ImageSet, load
 from influence_lib.device import autocast_dtype
 from influence_lib.influence import GaussianNoise, self_influence
 from influence_lib.influence.curvature import through_kronfluence as reference
-from influence_lib.influence.curvature.banded import banded_forms
+from influence_lib.influence.curvature.approximations import FitOptions
 from influence_lib.influence.curvature.cost import all_operations, layer_sizes, matmul_rate
-from influence_lib.influence.curvature.kronecker import Fit
-from influence_lib.influence.curvature.passes import GradientSource, Step, Totals, gradient_source
+from influence_lib.influence.curvature.passes import Step, Totals
+from influence_lib.influence.curvature.problem import FitProblem
+from influence_lib.influence.curvature.truncated import truncated_forms
 from influence_lib.influence.scores import Deviation
-from influence_lib.influence.scoring import fit_curvature, quadratic_forms
 from influence_lib.influence.views import pairs
+from influence_lib.influence.views.source import GradientSource, gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import load_checkpoint, pretrain
 from influence_lib.pretrain.encoders import Encoder
 
@@ -87,7 +89,7 @@ class Run:
     width : int
         Of the encoder.
     rank : int, optional
-        Of the fast mode and of LoGra.
+        Of truncated EK-FAC and of LoGra.
     layers : tuple of str, optional
         Modules whose layers count; None is all.
     batch_size : int
@@ -117,8 +119,8 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class TimedFit(Fit):
-    """A `Fit` that takes down how long each of its passes takes.
+class TimedProblem(FitProblem):
+    """A `FitProblem` that takes down how long each of its passes takes.
 
     Attributes
     ----------
@@ -155,7 +157,7 @@ def timed_kronfluence(seconds: dict[str, float]) -> Iterator[None]:
 
 def source_of(encoder: Encoder, images: ImageSet, layers: Sequence[str] | None = None) -> GradientSource:
     """Return the gradients of the papers' loss, x against x̂ in one draw, in float32."""
-    return gradient_source(encoder, images, GaussianNoise(), "cosine", "one", layers, 1, 0, CPU, "fp32")
+    return gradient_source(encoder, images, TwoViews(), layers, device=CPU)
 
 
 def score(encoder: Encoder, images: ImageSet, run: Run, seconds: dict[str, float]) -> tuple[Tensor, Deviation | None]:
@@ -170,13 +172,13 @@ def score(encoder: Encoder, images: ImageSet, run: Run, seconds: dict[str, float
     if run.mode == "kronfluence":
         with timed_kronfluence(seconds):
             return reference.kronfluence_scores(source, everything, "empirical", None, progress=False), None
-    problem = TimedFit(source, everything, seconds=seconds)
+    problem = TimedProblem(source, everything, seconds=seconds)
     if run.mode == "fast":
         assert run.rank is not None
-        forms, _ = banded_forms(problem, everything, run.rank, None)
+        forms, _ = truncated_forms(problem, everything, run.rank, None)
     else:
-        curvature = fit_curvature(problem, "ekfac" if run.mode == "exact" else run.mode, None, run.rank, seed=0)
-        forms = quadratic_forms(problem, curvature, everything)
+        options = FitOptions("ekfac" if run.mode == "exact" else run.mode, rank=run.rank)
+        return options.approximation.forms(problem, options).total, None
     return torch.stack(list(forms.values())).sum(0), None
 
 
@@ -221,7 +223,7 @@ def measure(setup: Setup, run: Run) -> Measurement:
         - ``rate``: operations a second of a large product in float32, the mean of before and after: on a machine that
           others use, too, it tells how much of it this run had;
         - ``scores``: one an image;
-        - ``deviation``: what the fast mode measured of its own error, or None.
+        - ``deviation``: what truncated EK-FAC measured of its own error, or None.
     """
     encoder = load_checkpoint(setup.encoder(run.width))
     images = load_images(setup.dataset, setup.images).subset(range(run.images))
@@ -275,7 +277,7 @@ def limits(setup: Setup, width: int, rank: int) -> dict[str, Any]:
         - ``encoder``: operations of the encoder's forward and backward pass;
         - ``passes``: mode → pass → operations beside those;
         - ``rates``: number format → operations a second;
-        - ``fast_covariances``: the format in which the fast mode multiplies in its first pass.
+        - ``fast_covariances``: the format in which truncated EK-FAC multiplies in its first pass.
     """
     source = source_of(load_checkpoint(setup.encoder(width)), load_images(setup.dataset, setup.images))
     sizes = layer_sizes(source)

@@ -9,7 +9,7 @@ Run it from the repository, on a machine that does nothing else::
 What is measured, on a ResNet-18 that was trained a little, so that its spectra are not those of random weights:
 
 - the exact mode and kronfluence on the same images: seconds of every stage, peak memory, equality of the scores;
-- the fast mode end to end, and how far its scores are from the exact ones;
+- truncated EK-FAC end to end, and how far its scores are from the exact ones;
 - cost against the number of images, the encoder's width, the layers and the batch;
 - the time of each pass beside the time that as many operations take in a large matrix product;
 - LoGra at several ranks: time, and rank correlation with exact EK-FAC.
@@ -65,7 +65,7 @@ class Scale:
     cost_images : int
         Images where the cost is not measured against their number.
     rank : int
-        Of the fast mode.
+        Of truncated EK-FAC.
     epochs : int
         Of the encoders' training.
     """
@@ -217,7 +217,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--images", type=positive, help=f"scored end to end; {FULL.images} by default")
     parser.add_argument("--exact-images", type=positive, help=f"timed by stage, {FULL.exact_images} by default")
-    parser.add_argument("--rank", type=positive, help=f"of the fast mode; {FULL.rank} by default")
+    parser.add_argument("--rank", type=positive, help=f"of truncated EK-FAC; {FULL.rank} by default")
     parser.add_argument("--rounds", type=positive, default=1, help="how often the two sides take turns on few images")
     parser.add_argument("--extrapolate", action="store_true", help="time kronfluence on few images only")
     parser.add_argument("--dataset", choices=("cifar10", "controlled"), help="cifar10 where INFLUENCE_DATA has it")

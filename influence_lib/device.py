@@ -104,6 +104,20 @@ def computing_dtypes(precision: str, device: torch.device) -> tuple[torch.dtype,
     return torch.float64, None
 
 
+def resolved_precision(precision: str, device: str | torch.device) -> str:
+    """Return the precision that ``"auto"`` stands for on a device, and any other as it is.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    """
+    dtype, autocast = computing_dtypes(precision, resolve_device(device))
+    if dtype is torch.float64:
+        return precision
+    return next(name for name, known in PRECISIONS.items() if known is autocast)
+
+
 def float64_device(device: torch.device) -> torch.device:
     """Return where float64 is computed for tensors on a device: there, but for Apple's MPS on the CPU.
 

@@ -30,15 +30,17 @@ from influence_lib.device import (
     without_onednn,
 )
 from influence_lib.errors import InputError
-from influence_lib.influence import GaussianNoise, cross_influence, self_influence
-from influence_lib.influence.curvature.banded import banded_forms
-from influence_lib.influence.curvature.kronecker import FITTED, Fit, fit
-from influence_lib.influence.curvature.passes import GradientSource, gradient_source
-from influence_lib.influence.scoring import OWN
+from influence_lib.influence import cross_influence, self_influence
+from influence_lib.influence.curvature.approximations import FITTED as OWN
+from influence_lib.influence.curvature.kronecker import KINDS, fit
+from influence_lib.influence.curvature.problem import FitProblem
+from influence_lib.influence.curvature.truncated import truncated_forms
 from influence_lib.influence.views.gradients import per_sample_gradients
 from influence_lib.influence.views.layers import tracked_layers
 from influence_lib.influence.views.losses import two_view_loss
 from influence_lib.influence.views.pairs import Pairs
+from influence_lib.influence.views.source import GradientSource, gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import build_encoder
 from influence_lib.pretrain.methods import METHODS
 from tests.images import noise_images
@@ -79,10 +81,9 @@ def fake_device(monkeypatch) -> Iterator[None]:
     """Offer a device that is not there, and leave out the checks that look at values on purpose."""
     monkeypatch.setattr(nn.Module, "to", moved)
     monkeypatch.setattr("influence_lib.influence.curvature.passes._check_finite", lambda *_: None)
-    monkeypatch.setattr("influence_lib.influence.curvature.passes.prepare", lambda net, _, there: net.eval().to(there))
-    monkeypatch.setattr(
-        "influence_lib.influence.curvature.passes.counted_layers", lambda net, *_: (tracked_layers(net), None)
-    )
+    source = "influence_lib.influence.views.source"
+    monkeypatch.setattr(f"{source}.prepare", lambda net, _, there: net.eval().to(there))
+    monkeypatch.setattr(f"{source}.counted_layers", lambda net, *_: (tracked_layers(net), None))
     monkeypatch.setattr("influence_lib.influence.scoring.preflight", lambda *_: None)
     monkeypatch.setattr("influence_lib.influence.scoring.checked", lambda by_draw, *_: by_draw)
     # a copy of a fake module has storage that nobody faked
@@ -131,7 +132,7 @@ def test_a_batch_on_another_device_is_noticed():
 
 
 def fake_source(loss: str = "cosine") -> GradientSource:
-    return gradient_source(small_net(2), noise_images(7), GaussianNoise(), loss, "two", None, 2, 0, FAKE, "fp32")
+    return gradient_source(small_net(2), noise_images(7), TwoViews(loss=loss, views="two", draws=2), device=FAKE)
 
 
 @pytest.mark.usefixtures("fake_device")
@@ -153,10 +154,10 @@ def test_the_fake_device_notices_other_devices_and_looks_at_values():
 def test_every_pass_stays_on_the_device(loss, fisher):
     """Covariances, eigenvectors, second moments and scores: no tensor is elsewhere, and the host waits for none."""
     source = fake_source(loss)
-    problem = Fit(source, source.pairs.spaced(None), fisher)
+    problem = FitProblem(source, source.pairs.spaced(None), fisher)
     for A, S in problem.covariances().values():
         assert A.device == S.device == torch.device(FAKE)
-    for curvature in FITTED:
+    for curvature in KINDS:
         fitted = fit(problem, curvature, None)
         batch = next(source.pairs.batches(problem.indices))
         forms = dict(fitted.forms(source.factors(batch)))
@@ -176,12 +177,12 @@ def test_scores_come_back_from_the_device(curvature):
 
 @pytest.mark.parametrize("fisher", ["empirical", "sampled"])
 @pytest.mark.usefixtures("fake_device")
-def test_the_fast_mode_stays_on_the_device(fisher, monkeypatch):
+def test_truncated_forms_stay_on_the_device(fisher, monkeypatch):
     # what becomes numbers has no device
-    monkeypatch.setattr("influence_lib.influence.curvature.banded._deviation", lambda *compared: compared)
+    monkeypatch.setattr("influence_lib.influence.curvature.truncated._deviation", lambda *compared: compared)
     source = fake_source()
     everything = source.pairs.spaced(None)
-    forms, (banded, single, _) = banded_forms(Fit(source, everything, fisher), everything, 2, None)
+    forms, (banded, single, _) = truncated_forms(FitProblem(source, everything, fisher), everything, 2, None)
     assert {str(values.device) for values in (banded, single)} == {FAKE}
     assert {(str(values.device), tuple(values.shape)) for values in forms.values()} == {(FAKE, (14,))}
 
@@ -199,7 +200,7 @@ def test_cross_influence_comes_back_from_the_device(monkeypatch):
 @pytest.mark.usefixtures("fake_device")
 def test_a_tensor_that_was_left_behind_is_noticed_in_a_pass(what, monkeypatch):
     source = fake_source()
-    problem = Fit(source, source.pairs.spaced(None))
+    problem = FitProblem(source, source.pairs.spaced(None))
     fitted = fit(problem, "ekfac", None).layers["conv2"]
     factors = dict(source.factors(next(source.pairs.batches(problem.indices))))["conv2"]
     if what == "views":

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torchvision.transforms.v2 import functional as transforms
 
 from influence_lib.data import controlled
 from influence_lib.data.imageset import ImageSet
+from influence_lib.data.resizing import resized
 from influence_lib.data.subset import shuffled
 from influence_lib.errors import InputError, check_integer, check_number
 
@@ -35,7 +35,7 @@ def _crop(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     share = rng.uniform(0.80, 0.92)
     h, w = max(1, round(share * height)), max(1, round(share * width))
     top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-    return transforms.resize(image[:, top : top + h, left : left + w], [height, width], antialias=True)
+    return resized(image[:, top : top + h, left : left + w], height, width)
 
 
 def _brightness(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -79,7 +79,7 @@ def _foreign(image: torch.Tensor, name: str, rng: np.random.Generator) -> torch.
         return _mosaic(height, width, rng)
     scene = controlled.scene(int(rng.integers(controlled.SPLITS["train"])), seed=int(rng.integers(2**31)))
     drawn = torch.from_numpy(controlled.render(scene)[0])
-    return transforms.resize(drawn, [height, width], antialias=True)
+    return resized(drawn, height, width)
 
 
 def _mosaic(height: int, width: int, rng: np.random.Generator) -> torch.Tensor:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
 from influence_lib.data.decoding import UnreadableError
+from influence_lib.data.resizing import central_square, resized
 from influence_lib.data.subset import Rows
 from influence_lib.errors import InputError
 
@@ -102,12 +102,6 @@ class Source:
     broken: tuple[str, ...] = ()
 
 
-def _fit(image: torch.Tensor, size: int) -> torch.Tensor:
-    """Return the central square of an image, resized to size × size."""
-    square = transforms.center_crop(image, [min(image.shape[1:])])
-    return transforms.resize(square, [size, size], antialias=True)
-
-
 def stack(pictures: Iterable[Picture], count: int, size: int | None) -> tuple[torch.Tensor, dict[int, str]]:
     """Gather pictures in one tensor, and return what is wrong with those that are damaged, by their positions."""
     images = torch.empty((0, 3, 1, 1), dtype=torch.uint8)
@@ -117,7 +111,7 @@ def stack(pictures: Iterable[Picture], count: int, size: int | None) -> tuple[to
         if isinstance(picture, UnreadableError):
             damaged[position] = str(picture)
             continue
-        fitted = picture if size is None else _fit(picture, size)
+        fitted = picture if size is None else resized(central_square(picture), size, size)
         if not first:
             images, first = torch.empty((count, *fitted.shape), dtype=torch.uint8), where
         elif fitted.shape != images.shape[1:]:

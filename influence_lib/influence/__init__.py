@@ -12,6 +12,7 @@ from influence_lib.influence.cross import CrossInfluence, cross_influence
 from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.influence.scoring import self_influence
 from influence_lib.influence.stored import stored_cross_influence, stored_scores
+from influence_lib.influence.views.gradients import per_sample_gradients
 from influence_lib.influence.views.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "embedding_norm",
     "knn_distance",
     "partial_agreement",
+    "per_sample_gradients",
     "percentile_difference",
     "random_score",
     "rank_agreement",

@@ -12,6 +12,7 @@ from influence_lib.errors import check_integer
 from influence_lib.influence.scores import Scores, checked, score_settings
 from influence_lib.influence.views.pairs import Pairs, build_loss
 from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import embed
 from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.representations import prepare, represent
@@ -48,8 +49,9 @@ def raw_loss(
     --------
     >>> raw_loss(encoder, images, draws=2).highest(10)
     """
-    settings = score_settings(images, perturbation, loss, views, draws, seed, score="raw loss")
-    pairs = Pairs(images, perturbation, views, draws, seed, resolve_device(device))
+    two_views = TwoViews(perturbation, loss, views, draws, seed)
+    settings = score_settings(images, two_views, score="raw loss")
+    pairs = Pairs(images, two_views, resolve_device(device))
     encoder = prepare(encoder, images, pairs.device)
     form, values = build_loss(loss, encoder, images, seed, pairs.device), []
     with tqdm(total=len(pairs), unit="pair", desc="raw loss", disable=not progress) as bar:

@@ -9,13 +9,16 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, check_choice, check_integer, reject
+from influence_lib.influence.curvature.approximations import FITTED, FitOptions
 from influence_lib.influence.curvature.cost import preflight
-from influence_lib.influence.curvature.kronecker import Curvature, Fit
-from influence_lib.influence.curvature.passes import GradientSource, LayerFactors, Totals, Unfinished, gradient_source
+from influence_lib.influence.curvature.kronecker import Curvature
+from influence_lib.influence.curvature.passes import Totals, Unfinished
+from influence_lib.influence.curvature.problem import FitProblem
 from influence_lib.influence.scores import score_settings
-from influence_lib.influence.scoring import OWN, check_fit, fit_curvature, resolved_fit
 from influence_lib.influence.views.pairs import PairBatch
 from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
+from influence_lib.influence.views.source import GradientSource, LayerFactors, gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["CrossInfluence", "cross_influence"]
@@ -115,19 +118,18 @@ def cross_influence(
     size, expected = (tuple(each.images.shape[2:]) for each in (queries, images))
     if size != expected:
         reject("the size of queries", size, f"that of the images, {expected}")
-    check_choice("curvature", curvature, OWN)
-    if curvature == "ekfac" and rank is not None:
-        reject("rank", rank, "None with curvature = 'ekfac': the fast mode keeps squares, which have no signs")
-    check_choice("frozen", frozen, (False, True))
-    check_fit(curvature, fisher, damping, factor_pairs, rank, None)
-    check_choice("frozen", frozen, (False, True))
-    settings = score_settings(images, perturbation, loss, views, draws, seed, queries=queries.describe())
-    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, layers=layers, frozen=frozen)
-    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision, frozen)
+    two_views = TwoViews(perturbation, loss, views, draws, seed)
+    check_choice("curvature", curvature, FITTED)
+    options = FitOptions(curvature, fisher, damping, factor_pairs, rank, None, layers, frozen)
+    approximation = options.approximation
+    if approximation.fit is None:
+        reject("rank", rank, "None with curvature = 'ekfac': truncated EK-FAC keeps squares, which have no signs")
+    settings = score_settings(images, two_views, queries=queries.describe(), **options.describe())
+    source = gradient_source(encoder, images, two_views, layers, frozen, device, precision)
     kept = Unfinished.of(unfinished, settings, source)
-    problem = Fit(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
-    preflight(problem, len(source.pairs), curvature, None)
-    inverse = fit_curvature(problem, curvature, damping, rank, seed)
+    problem = FitProblem(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
+    preflight(problem, len(source.pairs), curvature, approximation.cost, rank)
+    inverse = approximation.fit(problem, options)
     values = _products(problem, inverse, _halves(source, inverse, queries))
     kept.clear()
     return CrossInfluence(values.float().cpu(), queries.ids, images.ids)
@@ -140,7 +142,7 @@ def _halves(source: GradientSource, curvature: Curvature, queries: ImageSet) -> 
     held = sum(piece.nbytes for piece in curvature.halves(asked.factors(first))) * len(asked.pairs)
     if held > HELD_BYTES:
         raise InputError(
-            f"the number of queries is {len(queries)}, whose gradients in {asked.pairs.draws} draws take"
+            f"the number of queries is {len(queries)}, whose gradients in {asked.pairs.views.draws} draws take"
             f" {held / 2**30:.1f} GiB, but they must fit into {HELD_BYTES / 2**30:.0f} GiB: ask in parts."
         )
     by_draw = []
@@ -150,7 +152,7 @@ def _halves(source: GradientSource, curvature: Curvature, queries: ImageSet) -> 
     return by_draw
 
 
-def _products(problem: Fit, curvature: Curvature, queries: list[list[Tensor]]) -> Tensor:
+def _products(problem: FitProblem, curvature: Curvature, queries: list[list[Tensor]]) -> Tensor:
     """Return the products of the queries with all images, Q×N, averaged over the draws."""
     pairs = problem.source.pairs
     totals = {"products": queries[0][0].new_zeros(len(queries[0][0]), len(pairs.images))}
@@ -161,4 +163,4 @@ def _products(problem: Fit, curvature: Curvature, queries: list[list[Tensor]]) -
             totals["products"][:, first : first + len(half)] += asked @ half.T
 
     problem.add_up("products", totals, step, pairs.spaced(None), "empirical")
-    return totals["products"] / pairs.draws
+    return totals["products"] / pairs.views.draws

@@ -10,9 +10,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import check_choice, check_integer
-from influence_lib.influence.views.losses import LOSSES
-from influence_lib.influence.views.perturbations import VIEWS, Perturbation
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["Deviation", "Scores", "checked", "rank_correlation", "score_settings"]
@@ -22,7 +20,7 @@ SPLITS = 20
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far EK-FAC with a rank is estimated to be from exact scores (`influence_lib.influence.curvature.banded`).
+    """How far truncated EK-FAC is estimated to be from exact scores (`influence_lib.influence.curvature.truncated`).
 
     Attributes
     ----------
@@ -58,7 +56,7 @@ class Scores:
     by_layer : mapping of str to Tensor
         Layer → its part of the score, float32, D×N; they add up to `by_draw`. Empty where a score has no such parts.
     deviation : Deviation, optional
-        Of the fast mode from exact scores.
+        Of truncated EK-FAC from exact scores.
     share : float, optional
         Of the squared gradient norm, the part that the layers hold which count, measured on a few images. The rest
         belongs to other parameters: those of normalisations (5 to 10 % in the ResNets of the book), attention's input
@@ -135,32 +133,16 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def score_settings(
-    images: ImageSet,
-    perturbation: Perturbation,
-    loss: str = "cosine",
-    views: str = "one",
-    draws: int = 1,
-    seed: int = 0,
-    **more: Any,
-) -> dict[str, Any]:
-    """Return the validated settings of a score as JSON-able values.
+def score_settings(images: ImageSet, views: TwoViews, **more: Any) -> dict[str, Any]:
+    """Return the settings of a score as JSON-able values.
 
     Raises
     ------
     InputError
-        If a value is not allowed; the sentence names the parameter.
+        If there are no images.
     """
     check_images("images", images)
-    return {
-        "loss": check_choice("loss", loss, LOSSES),
-        "views": check_choice("views", views, VIEWS),
-        "perturbation": perturbation.describe(),
-        "draws": check_integer("draws", draws),
-        "seed": check_integer("seed", seed, least=0),
-        "data": images.describe(),
-        **more,
-    }
+    return {**views.describe(), "data": images.describe(), **more}
 
 
 def checked(

@@ -6,36 +6,22 @@ the magnitude gᵀ(H + λI)⁻¹g ≥ 0, and "high influence" means a large magn
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from influence_lib.data import ImageSet
-from influence_lib.device import PRECISIONS, computing_dtypes, resolve_device
-from influence_lib.errors import check_choice, check_integer, check_number, check_strings, reject
-from influence_lib.influence.curvature.banded import RANKS, banded_forms, least_rank
+from influence_lib.device import resolved_precision
+from influence_lib.influence.curvature.approximations import FitOptions
 from influence_lib.influence.curvature.cost import preflight
-from influence_lib.influence.curvature.exact import fit_exact
-from influence_lib.influence.curvature.kronecker import FITTED, MEAN_SHARE, Curvature, Fit, fit
-from influence_lib.influence.curvature.logra import RANK, fit_logra
-from influence_lib.influence.curvature.passes import (
-    LayerFactors,
-    Totals,
-    Unfinished,
-    gradient_source,
-)
+from influence_lib.influence.curvature.passes import Unfinished
+from influence_lib.influence.curvature.problem import FitProblem
 from influence_lib.influence.scores import Scores, checked, score_settings
-from influence_lib.influence.views.layers import NAMES
-from influence_lib.influence.views.pairs import FISHERS, PairBatch
 from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
+from influence_lib.influence.views.source import gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 
-__all__ = ["CURVATURES", "check_fit", "fit_curvature", "quadratic_forms", "self_influence"]
-
-LOGRA = {"logra": "random", "logra-pca": "pca"}  # curvature → how the projections are initialised
-EXACT = {"exact": False, "exact-blocks": True}  # curvature → whether terms between layers are left out
-OWN = (*FITTED, *LOGRA, *EXACT)
-CURVATURES = (*OWN, "kronfluence")
+__all__ = ["self_influence"]
 
 
 @torch.inference_mode(False)
@@ -102,10 +88,11 @@ def self_influence(
         H is fitted on this many of the ``draws × N`` pairs of views, evenly spaced over them. None is all.
     rank : int, optional
         With ``"ekfac"``, how many leading eigenvectors of the widest layer's input covariance are kept, and of the
-        others the same share: the fast mode (`influence_lib.influence.curvature.banded`), whose error is estimated on a
-        few pairs. None keeps all and is exact. With LoGra, the rank of either projection.
+        others the same share: truncated EK-FAC, whose error is estimated on a few pairs
+        (`influence_lib.influence.curvature.truncated`). None keeps all and is exact. With LoGra, the rank of either
+        projection.
     tolerance : float, optional
-        The fast mode with the least rank whose estimated median relative error on some of the pairs is within this.
+        Truncated EK-FAC with the least rank whose estimated median relative error on some of the pairs is within this.
     layers : sequence of str, optional
         Names of the layers, or of modules that hold them, whose weights count. None is all. A layer that the encoder
         does not call counts for nothing and is left out. One whose gradient is not seen at its calls is refused: as
@@ -134,8 +121,8 @@ def self_influence(
     Scores
         `values` is float32, N, in the units of the loss for a curvature and of its squared gradient for
         ``"identity"``; `by_layer` holds the parts of the layers, except with ``"kronfluence"``, `deviation` how far
-        the fast mode is estimated to be from exact scores, and `share` how much of the squared gradient norm the layers
-        hold.
+        truncated EK-FAC is estimated to be from exact scores, and `share` how much of the squared gradient norm the
+        layers hold.
 
     Raises
     ------
@@ -150,120 +137,17 @@ def self_influence(
         If parameters other than those of Linear and Conv2d layers and of normalisations hold more than 1 % of the
         squared gradient norm.
     """
-    check_choice("curvature", curvature, CURVATURES)
-    check_choice("frozen", frozen, (False, True))
-    check_fit(curvature, fisher, damping, factor_pairs, rank, tolerance)
-    settings = score_settings(images, perturbation, loss, views, draws, seed)
-    settings |= resolved_fit(curvature, fisher, damping, factor_pairs, rank, tolerance, layers, frozen)
+    two_views = TwoViews(perturbation, loss, views, draws, seed)
+    options = FitOptions(curvature, fisher, damping, factor_pairs, rank, tolerance, layers, frozen)
+    settings = score_settings(images, two_views, **options.describe())
     settings |= {"precision": resolved_precision(precision, device)}
-    source = gradient_source(encoder, images, perturbation, loss, views, layers, draws, seed, device, precision, frozen)
-    pairs, everything = source.pairs, source.pairs.spaced(None)
-    if curvature == "kronfluence":
-        if source.autocast is not None:
-            reject("precision", precision, "'fp32' with curvature = 'kronfluence', which has no other")
-        from influence_lib.influence.curvature.through_kronfluence import (
-            kronfluence_scores,  # seconds, and kronfluence may be missing
-        )
-
-        flat = kronfluence_scores(source, pairs.spaced(factor_pairs), fisher, damping, progress)
-        return checked(flat.view(draws, -1), images, settings, share=source.share)
+    source = gradient_source(encoder, images, two_views, layers, frozen, device, precision)
     kept = Unfinished.of(unfinished, settings, source)
-    problem = Fit(source, pairs.spaced(factor_pairs), fisher, kept, progress)
-    fast = curvature == "ekfac" and (rank is not None or tolerance is not None)
-    preflight(problem, len(everything), curvature, (rank or RANKS[-1]) if fast else None)
-    deviation = None
-    if fast:
-        if tolerance is not None:
-            rank = least_rank(problem, tolerance, damping)
-        assert rank is not None
-        flat_by_layer, deviation = banded_forms(problem, everything, rank, damping)
-    else:
-        flat_by_layer = quadratic_forms(problem, fit_curvature(problem, curvature, damping, rank, seed), everything)
+    problem = FitProblem(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
+    approximation = options.approximation
+    preflight(problem, len(source.pairs), curvature, approximation.cost, options.largest_rank)
+    found = approximation.forms(problem, options)
     kept.clear()
-    by_layer = {name: values.float().cpu().view(draws, -1) for name, values in flat_by_layer.items()}
-    return checked(torch.stack(list(by_layer.values())).sum(0), images, settings, by_layer, deviation, source.share)
-
-
-def check_fit(
-    curvature: str,
-    fisher: str,
-    damping: float | None,
-    factor_pairs: int | None,
-    rank: int | None,
-    tolerance: float | None,
-) -> None:
-    """Reject values of the fit that are not allowed."""
-    check_choice("fisher", fisher, FISHERS)
-    if damping is not None:
-        check_number("damping", damping, above=0)
-    if factor_pairs is not None:
-        check_integer("factor_pairs", factor_pairs, allowed="a whole number above 0, or None for all pairs")
-    if rank is not None:
-        check_integer("rank", rank)
-        if curvature not in ("ekfac", *LOGRA):
-            reject("rank", rank, f"None with curvature = {curvature!r}; 'ekfac' and LoGra have one")
-    if tolerance is not None:
-        check_number("tolerance", tolerance, above=0)
-        if curvature != "ekfac" or rank is not None:
-            reject("tolerance", tolerance, "None with another curvature than 'ekfac' or with a rank")
-
-
-FIT_OPTIONS = ("curvature", "fisher", "damping", "factor_pairs", "rank", "tolerance", "layers", "frozen")
-
-
-def resolved_fit(
-    curvature: str,
-    fisher: str,
-    damping: float | None,
-    factor_pairs: int | None,
-    rank: int | None,
-    tolerance: float | None = None,
-    layers: Sequence[str] | None = None,
-    frozen: bool = False,
-) -> dict[str, Any]:
-    """Return the options of a fit that take effect, JSON-able, so that a default that changes makes other settings.
-
-    Left out are options that the curvature ignores, and those that stand for all pairs, ranks or layers.
-    """
-    chosen: dict[str, Any] = {"curvature": curvature}
-    if curvature != "identity":
-        share = {"share_of_mean": MEAN_SHARE}
-        chosen |= {"fisher": fisher, "damping": share if damping is None else float(damping)}
-        chosen |= {} if factor_pairs is None else {"factor_pairs": int(factor_pairs)}
-    if rank is not None or curvature in LOGRA:
-        chosen["rank"] = int(rank or RANK)
-    chosen |= {} if tolerance is None else {"tolerance": float(tolerance)}
-    chosen |= {} if layers is None else {"layers": check_strings("layers", layers, NAMES)}
-    return chosen | ({"frozen": True} if frozen else {})
-
-
-def resolved_precision(precision: str, device: str | torch.device) -> str:
-    """Return the precision that ``"auto"`` stands for on a device, and any other as it is."""
-    dtype, autocast = computing_dtypes(precision, resolve_device(device))
-    if dtype is torch.float64:
-        return precision
-    return next(name for name, known in PRECISIONS.items() if known is autocast)
-
-
-def fit_curvature(problem: Fit, curvature: str, damping: float | None, rank: int | None, seed: int) -> Curvature:
-    """Return the curvature of a name, fitted."""
-    if curvature in LOGRA:
-        return fit_logra(problem, rank or RANK, LOGRA[curvature], seed, damping)
-    if curvature in EXACT:
-        return fit_exact(problem, damping, blocks=EXACT[curvature])
-    return fit(problem, curvature, damping)
-
-
-def quadratic_forms(problem: Fit, curvature: Curvature, scored: Tensor) -> dict[str, Tensor]:
-    """Return the quadratic form of the pairs with these indices by layer."""
-    source = problem.source
-    pairs = source.pairs
-    totals = {name: torch.zeros(len(scored), dtype=pairs.dtype, device=pairs.device) for name in source.layers}
-
-    def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
-        first = int(torch.searchsorted(scored, batch.indices[0]))
-        for name, values in curvature.forms(layers):
-            totals[name][first : first + len(values)] = values.to(totals[name])
-
-    problem.add_up("scores", totals, step, scored, "empirical")
-    return totals
+    by_layer = {name: values.float().cpu().view(draws, -1) for name, values in found.by_layer.items()}
+    by_draw = torch.stack(list(by_layer.values())).sum(0) if by_layer else found.total.view(draws, -1)
+    return checked(by_draw, images, settings, by_layer, found.deviation, source.share)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,10 @@ from torch import nn
 
 from influence_lib import store
 from influence_lib.data import ImageSet
+from influence_lib.device import resolved_precision
 from influence_lib.influence.cross import CrossInfluence, cross_influence
+from influence_lib.influence.curvature.approximations import FitOptions
 from influence_lib.influence.scores import Deviation, Scores
-from influence_lib.influence.scoring import FIT_OPTIONS, resolved_fit, resolved_precision
 from influence_lib.pretrain import fingerprint
 
 __all__ = ["stored_cross_influence", "stored_scores"]
@@ -33,7 +34,7 @@ def stored_scores(
 ) -> Scores:
     """Return the stored scores of these settings, computing them first if there are none.
 
-    What is stored is the scores of each draw and, of the fast mode, the deviation; the parts of the layers are not.
+    What is stored is the scores of each draw and, of truncated EK-FAC, the deviation; the parts of the layers are not.
 
     Parameters
     ----------
@@ -102,8 +103,8 @@ def _described(
     bound.apply_defaults()
     chosen = {key: value for key, value in bound.arguments.items() if key not in NOT_SETTINGS}
     if "curvature" in chosen:
-        options = {key: chosen.pop(key) for key in FIT_OPTIONS if key in chosen}
-        chosen |= resolved_fit(**options)
+        options = {field.name: chosen.pop(field.name) for field in fields(FitOptions) if field.name in chosen}
+        chosen |= FitOptions(**options).describe()
     if "precision" in chosen:
         chosen["precision"] = resolved_precision(chosen["precision"], bound.arguments["device"])
     if "unfinished" in bound.arguments:

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.influence import GaussianNoise, Perturbation
-from influence_lib.influence.curvature.passes import GradientSource
 from influence_lib.influence.views.gradients import Factors, tracked_layers
 from influence_lib.influence.views.losses import COSINE, MSE, Loss, NTXent
 from influence_lib.influence.views.pairs import Pairs
+from influence_lib.influence.views.source import GradientSource
+from influence_lib.influence.views.two_views import TwoViews
 from tests.images import noise_images
 
 
@@ -108,7 +109,7 @@ def double_source(
         )  # as `build_loss` has them: a drawn partner is a place among them
         with torch.no_grad():
             form = NTXent(encoder(negatives.images.double() / 255), negatives.ids)
-    pairs = DoublePairs(images, perturbation, views, draws, 0, torch.device("cpu"))
+    pairs = DoublePairs(images, TwoViews(perturbation, views=views, draws=draws, seed=0), torch.device("cpu"))
     return GradientSource(encoder, tracked_layers(encoder, layers), pairs, form)
 
 

@@ -6,10 +6,11 @@ import torch
 
 from influence_lib.errors import InputError
 from influence_lib.influence import CrossInfluence, cross, cross_influence, self_influence, stored_cross_influence
-from influence_lib.influence.scoring import OWN
+from influence_lib.influence.curvature.approximations import FITTED as OWN
 from influence_lib.influence.views.gradients import per_sample_gradients
 from influence_lib.influence.views.pairs import Pairs
 from influence_lib.influence.views.perturbations import GaussianNoise
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 
@@ -29,7 +30,7 @@ def test_the_matrix_of_all_with_all_is_symmetric_and_its_diagonal_self_influence
 
 
 def test_without_curvature_it_is_the_product_of_the_gradients(grouped_net, images):
-    pairs = Pairs(images, GaussianNoise(), "one", 1, 0, torch.device("cpu"))
+    pairs = Pairs(images, TwoViews(GaussianNoise(), views="one", draws=1, seed=0), torch.device("cpu"))
     batch = next(pairs.batches(pairs.spaced(None)))
     flat = torch.cat([g.flatten(1) for _, g in per_sample_gradients(grouped_net, batch.left, batch.right)], dim=1)
     expected = flat[[7, 2]] @ flat.T

@@ -15,9 +15,10 @@ from influence_lib.data import ImageSet
 from influence_lib.device import computing_dtypes
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, self_influence
-from influence_lib.influence.curvature.kronecker import Fit
-from influence_lib.influence.curvature.passes import gradient_source
-from influence_lib.influence.scoring import OWN
+from influence_lib.influence.curvature.approximations import FITTED as OWN
+from influence_lib.influence.curvature.problem import FitProblem
+from influence_lib.influence.views.source import gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import Options, small_net, twice_net
@@ -110,12 +111,12 @@ def test_float64_is_kronfluences(loss, fisher):
 
 @pytest.mark.parametrize("loss", ["cosine", "ntxent"])
 def test_everything_is_computed_in_float64(loss):
-    source = gradient_source(small_net(1), noise_images(3), GaussianNoise(), loss, "one", None, 1, 0, "cpu", "fp64")
+    source = gradient_source(small_net(1), noise_images(3), TwoViews(loss=loss), device="cpu", precision="fp64")
     (batch,) = source.pairs.batches(torch.arange(3))
     assert batch.left.dtype == batch.right.dtype == torch.float64
     for _, factors in source.factors(batch):
         assert {part.dtype for part in factors} == {torch.float64}
-    covariances = Fit(source, torch.arange(3)).covariances(fast=True)
+    covariances = FitProblem(source, torch.arange(3)).covariances(fast=True)
     assert {M.dtype for pair in covariances.values() for M in pair} == {torch.float64}
     if loss == "ntxent":
         assert source.loss.negatives.dtype == torch.float64
@@ -127,7 +128,9 @@ def test_everything_is_computed_in_float64(loss):
 
 def test_the_views_are_those_of_float32():
     single, double = (
-        gradient_source(small_net(1), noise_images(3), GaussianNoise(), "mse", "two", None, 1, 0, "cpu", p).pairs
+        gradient_source(
+            small_net(1), noise_images(3), TwoViews(loss="mse", views="two"), device="cpu", precision=p
+        ).pairs
         for p in ("fp32", "fp64")
     )
     for one, other in zip(single.batch(torch.arange(3))[:2], double.batch(torch.arange(3))[:2], strict=True):

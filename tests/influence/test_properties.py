@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.influence import Augmentations, GaussianNoise
-from influence_lib.influence.curvature.kronecker import FITTED, Fit, fit
-from influence_lib.influence.curvature.passes import GradientSource
+from influence_lib.influence.curvature.kronecker import KINDS, fit
+from influence_lib.influence.curvature.problem import FitProblem
 from influence_lib.influence.views.gradients import per_sample_gradients
 from influence_lib.influence.views.losses import COSINE, two_view_loss
+from influence_lib.influence.views.source import GradientSource
 from tests.influence.conftest import autograd_gradients, dense_curvature, double_source
 
 SIZE = 6
@@ -30,7 +31,7 @@ few_examples = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-every_curvature = pytest.mark.parametrize("curvature", [kind for kind in FITTED if kind != "identity"])
+every_curvature = pytest.mark.parametrize("curvature", [kind for kind in KINDS if kind != "identity"])
 
 
 @st.composite
@@ -132,7 +133,7 @@ def problems(
 def forms(source: GradientSource, curvature: str, fisher: str, damping: float | None) -> dict[str, Tensor]:
     """Return each layer's part of the score of every pair."""
     everything = source.pairs.spaced(None)
-    fitted = fit(Fit(source, everything, fisher), curvature, damping)
+    fitted = fit(FitProblem(source, everything, fisher), curvature, damping)
     parts = [dict(fitted.forms(source.factors(batch))) for batch in source.pairs.batches(everything)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -146,7 +147,7 @@ def assume_definite(source: GradientSource, fisher: str, curvature: str) -> None
     """
     assume(all(float(part.min()) > 1e-20 for part in forms(source, "identity", fisher, None).values()))
     if curvature == "ekfac":
-        for matrices in Fit(source, source.pairs.spaced(None), fisher).covariances().values():
+        for matrices in FitProblem(source, source.pairs.spaced(None), fisher).covariances().values():
             for values in (values for M in matrices for values in torch.linalg.eigvalsh(M)):
                 positive = values[values > 1e-12 * values[-1]]
                 assume((positive.diff() > 1e-8 * values[-1]).all())
@@ -176,7 +177,7 @@ def test_per_sample_gradients_equal_autograd(encoder, drawn):
 def test_forms_equal_dense_solves(curvature, problem):
     source, damping = problem.source(), 1e-2
     everything = source.pairs.spaced(None)
-    fitted = fit(Fit(source, everything, problem.fisher), curvature, damping)
+    fitted = fit(FitProblem(source, everything, problem.fisher), curvature, damping)
     for batch in source.pairs.batches(everything):
         factors = list(source.factors(batch))
         for (name, part), (_, found) in zip(factors, fitted.forms(iter(factors)), strict=True):
@@ -208,7 +209,7 @@ def test_scores_are_not_negative_and_bounded_by_the_squared_norm(curvature, prob
 def test_the_mean_score_is_the_number_of_effective_parameters(curvature, problem):
     """On the pairs of the fit the mean of squared coordinates is Λ, so that of the scores is Σ Λ/(Λ + λ)."""
     source, damping = problem.source(), 1e-2
-    fitted = fit(Fit(source, source.pairs.spaced(None)), curvature, damping)
+    fitted = fit(FitProblem(source, source.pairs.spaced(None)), curvature, damping)
     for name, part in forms(source, curvature, "empirical", damping).items():
         values = fitted.layers[name].eigenvalues
         torch.testing.assert_close(part.mean(), (values / (values + damping)).sum(), **RELATIVE)

@@ -16,14 +16,14 @@ from influence_lib.influence import (
     stored,
     stored_scores,
 )
-from influence_lib.influence.curvature.kronecker import FITTED
+from influence_lib.influence.curvature.kronecker import KINDS
 from influence_lib.influence.curvature.logra import RANK
 from influence_lib.influence.views.gradients import per_sample_gradients
 from influence_lib.influence.views.losses import COSINE, MSE, NTXent
 from influence_lib.influence.views.perturbations import view_pair
 from influence_lib.pretrain import build_encoder
 
-every_curvature = pytest.mark.parametrize("curvature", FITTED)
+every_curvature = pytest.mark.parametrize("curvature", KINDS)
 
 
 def pairs_of(images, draw=0, views="one"):

@@ -20,7 +20,8 @@ from influence_lib.influence import (
     raw_loss,
     self_influence,
 )
-from influence_lib.influence.scoring import CURVATURES, OWN
+from influence_lib.influence.curvature.approximations import APPROXIMATIONS as CURVATURES
+from influence_lib.influence.curvature.approximations import FITTED as OWN
 from influence_lib.influence.views.losses import COSINE, MSE, agree
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images

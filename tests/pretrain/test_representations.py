@@ -18,7 +18,7 @@ from influence_lib.influence import (
     raw_loss,
     self_influence,
 )
-from influence_lib.influence.scoring import CURVATURES
+from influence_lib.influence.curvature.approximations import APPROXIMATIONS as CURVATURES
 from influence_lib.pretrain import embed, knn_accuracy, linear_accuracy
 from influence_lib.pretrain.representations import copied, prepare, represent
 from tests.images import noise_images

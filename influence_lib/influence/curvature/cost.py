@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -10,12 +10,13 @@ import torch
 from tqdm import tqdm
 
 from influence_lib.errors import InputError
-from influence_lib.influence.curvature.banded import BANDS, CHECKED, layer_ranks
-from influence_lib.influence.curvature.kronecker import MANY, SPACING, STRIPS, Fit, gradient_shape
-from influence_lib.influence.curvature.passes import GradientSource
+from influence_lib.influence.curvature.logra import RANK
+from influence_lib.influence.curvature.problem import MANY, SPACING, STRIPS, FitProblem, gradient_shape
+from influence_lib.influence.curvature.truncated import BANDS, CHECKED, layer_ranks
 from influence_lib.influence.views.pairs import BATCH_SIZE
+from influence_lib.influence.views.source import GradientSource
 
-__all__ = ["LayerSize", "Plan", "all_operations", "layer_sizes", "matmul_rate", "operations", "preflight"]
+__all__ = ["Cost", "LayerSize", "Plan", "all_operations", "layer_sizes", "matmul_rate", "operations", "preflight"]
 
 PROBE = 4  # pairs on which the encoder's passes are timed
 RATE_SIZE = 2048  # rows of the matrices on which the rate of products is measured
@@ -48,7 +49,7 @@ def operations(size: LayerSize, rank: int | None = None) -> dict[str, int]:
     size : LayerSize
         Of the layer.
     rank : int, optional
-        Leading eigenvectors of this layer in the banded passes; None is exact.
+        Leading eigenvectors of this layer in the passes of truncated EK-FAC; None is exact.
 
     Returns
     -------
@@ -117,19 +118,94 @@ class Plan:
         )
 
 
-def preflight(problem: Fit, scored: int, curvature: str, rank: int | None) -> None:
+Sizes = Mapping[str, LayerSize]
+Memory = Callable[[Sizes, int | None, int], int]  # of the layers, a rank, and the bytes of a number
+
+
+def kronecker_memory(sizes: Sizes, rank: int | None, item: int) -> int:
+    """Return the bytes of the covariances, their eigenvectors, the eigenvalues, and one float64 decomposition."""
+    factors = sum(s.groups * (s.width**2 + s.height**2) for s in sizes.values())
+    eigen = 3 * 8 * max(s.groups * s.width**2 for s in sizes.values())
+    return item * (2 * factors + moments_memory(sizes, rank, 1)) + eigen
+
+
+def moments_memory(sizes: Sizes, rank: int | None, item: int) -> int:
+    """Return the bytes of one number for each coordinate of the gradients."""
+    return item * sum(s.groups * s.height * (s.width + 1) for s in sizes.values())
+
+
+def truncated_memory(sizes: Sizes, rank: int | None, item: int) -> int:
+    """Return the bytes of truncated EK-FAC, with the coordinates of the pairs on which its error is estimated."""
+    kept = layer_ranks({name: s.width for name, s in sizes.items()}, rank or 1)
+    moments = sum(s.groups * s.height * (kept[name] + 1) for name, s in sizes.items())
+    return kronecker_memory(sizes, rank, item) + item * ((1 + CHECKED) * moments - moments_memory(sizes, rank, 1))
+
+
+def truncated_kept(sizes: Sizes) -> int:
+    """Return how many numbers truncated EK-FAC keeps of each pair."""
+    return sum(s.groups * BANDS * (BANDS + 1) for s in sizes.values())
+
+
+def logra_memory(sizes: Sizes, rank: int | None, item: int) -> int:
+    """Return the bytes of the matrices of the projected gradients and of one float64 decomposition."""
+    most = rank or RANK
+    entries = [s.groups * (min(most, s.width) * min(most, s.height)) ** 2 for s in sizes.values()]
+    return 2 * item * sum(entries) + 3 * 8 * max(entries)
+
+
+def exact_memory(blocks: bool, sizes: Sizes, rank: int | None, item: int) -> int:
+    """Return the bytes of the matrices in float64, of each layer or of all, and of their decomposition."""
+    counts = [s.groups * s.height * s.width for s in sizes.values()]
+    return 4 * 8 * (sum(p**2 for p in counts) if blocks else sum(counts) ** 2)
+
+
+def no_memory(sizes: Sizes, rank: int | None, item: int) -> int:
+    """Return 0: nothing is fitted."""
+    return 0
+
+
+def one_each(sizes: Sizes) -> int:
+    """Return how many numbers are kept of each pair: one a layer."""
+    return len(sizes)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an approximation costs.
+
+    Attributes
+    ----------
+    passes : tuple of str
+        Over the pairs; ``"scores"`` is over those that are scored, the others over those on which H is fitted.
+    memory : callable
+        Bytes that are held once it is fitted.
+    kept : callable
+        How many numbers are kept of each pair.
+    counted : bool
+        Whether `operations` knows its passes; of the others only the encoder's part is foretold.
+    """
+
+    passes: tuple[str, ...]
+    memory: Memory
+    kept: Callable[[Sizes], int] = one_each
+    counted: bool = False
+
+
+def preflight(problem: FitProblem, scored: int, curvature: str, cost: Cost, rank: int | None) -> None:
     """Say what the passes will take, and refuse what does not fit.
 
     Parameters
     ----------
-    problem : Fit
+    problem : FitProblem
         On what the curvature is fitted; the line is shown if it shows its progress.
     scored : int
         Pairs to score.
     curvature : str
-        As in `self_influence`.
+        Its name, for the sentence.
+    cost : Cost
+        Of the approximation.
     rank : int or None
-        Leading eigenvectors in the banded passes.
+        Leading eigenvectors or dimensions that are kept.
 
     Raises
     ------
@@ -138,56 +214,42 @@ def preflight(problem: Fit, scored: int, curvature: str, rank: int | None) -> No
     """
     source = problem.source
     sizes = layer_sizes(source)
-    memory, available = _memory(source, sizes, curvature, rank, scored), _available(source.pairs.device)
+    memory, available = _memory(source, sizes, cost, rank, scored), _available(source.pairs.device)
     if memory > available:
         raise InputError(
             f"curvature is {curvature!r}, which needs about {memory / GIB:.1f} GiB for this encoder where"
             f" {available / GIB:.1f} GiB are free: take fewer layers (layers=…), a rank, or a narrower encoder."
         )
     if problem.progress:
-        plan = Plan(scored, _seconds(problem, sizes, curvature, rank, scored), memory, available)
+        plan = Plan(scored, _seconds(problem, sizes, cost, rank, scored), memory, available)
         tqdm.write(str(plan), file=sys.stderr)
 
 
-def _seconds(problem: Fit, sizes: Mapping[str, LayerSize], curvature: str, rank: int | None, scored: int) -> float:
+def _seconds(problem: FitProblem, sizes: Sizes, cost: Cost, rank: int | None, scored: int) -> float:
     """Return the expected time: the encoder's passes as measured, the rest from its operations."""
     source, fitted = problem.source, len(problem.indices)
-    rate = matmul_rate(source.pairs.device, source.pairs.dtype)
     batch = source.pairs.batch(torch.arange(min(PROBE, len(source.pairs.images))))
     started = time.perf_counter()
     for _, factors in source.factors(batch):
         factors.activations.sum().item()  # wait for a GPU
     encoder = (time.perf_counter() - started) / len(batch.ids)
-    if curvature == "identity":
-        return scored * encoder
-    if curvature not in ("ekfac", "kfac"):
-        return (fitted + scored) * encoder
+    counts = {stage: scored if stage == "scores" else fitted for stage in cost.passes}
+    if not cost.counted:
+        return sum(counts.values()) * encoder
+    rate = matmul_rate(source.pairs.device, source.pairs.dtype)
     each = all_operations(sizes, rank)
-    counts = {"covariances": fitted, "second moments": fitted if curvature == "ekfac" else 0, "scores": scored}
-    passes = sum(counts[stage] * (encoder + sum(ops[stage] for ops in each) / rate) for stage in each[0])
+    passes = sum(count * (encoder + sum(ops[stage] for ops in each) / rate) for stage, count in counts.items())
     eigen = sum(EIGH_OPERATIONS * s.groups * (s.width**3 + s.height**3) / rate for s in sizes.values())
     return passes + (eigen if rank is None else eigen / 8)
 
 
-def _memory(
-    source: GradientSource, sizes: Mapping[str, LayerSize], curvature: str, rank: int | None, scored: int
-) -> int:
+def _memory(source: GradientSource, sizes: Sizes, cost: Cost, rank: int | None, scored: int) -> int:
     """Return the bytes held at the peak: what a batch leaves, what is fitted, and what is kept of each pair."""
     item = next(iter(source.layers.values())).weight.element_size()
     # a layer's inputs and output gradients, and as much again of what lies between two layers
     batch = sum(3 * s.groups * s.positions * (s.width // 4 + 2 * s.height) for s in sizes.values()) * BATCH_SIZE
     patches = max(2 * s.groups * s.positions * s.width for s in sizes.values()) * BATCH_SIZE
-    widths = {name: s.width for name, s in sizes.items()}
-    kept_vectors = widths if rank is None else layer_ranks(widths, rank)
-    moments = sum(s.groups * s.height * (kept_vectors[name] + 1) for name, s in sizes.items())
-    factors = sum(s.groups * (s.width**2 + s.height**2) for s in sizes.values())
-    if curvature in ("ekfac", "kfac"):
-        eigen = 3 * 8 * max(s.groups * s.width**2 for s in sizes.values())
-        fitted = item * (2 * factors + (moments if rank is None else (1 + CHECKED) * moments)) + eigen
-    else:
-        fitted = 0 if curvature == "identity" else item * moments
-    kept = sum(1 if rank is None else s.groups * BANDS * (BANDS + 1) for s in sizes.values())
-    return item * (batch + patches + scored * kept) + fitted
+    return item * (batch + patches + scored * cost.kept(sizes)) + cost.memory(sizes, rank, item)
 
 
 def _available(device: torch.device) -> int:

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from influence_lib.device import doubled, float64_device
 from influence_lib.errors import InputError
-from influence_lib.influence.curvature.kronecker import BlockCurvature, Curvature, Fit, LayerCurvature, gradient_shape
-from influence_lib.influence.curvature.passes import GradientSource, LayerFactors, Totals
+from influence_lib.influence.curvature.kronecker import BlockCurvature, Curvature, LayerCurvature
+from influence_lib.influence.curvature.passes import Totals
+from influence_lib.influence.curvature.problem import FitProblem, gradient_shape
 from influence_lib.influence.views.gradients import Factors, Layer, layer_factors
 from influence_lib.influence.views.pairs import PairBatch
+from influence_lib.influence.views.source import GradientSource, LayerFactors
 from influence_lib.pretrain.representations import represent
 
 __all__ = ["LIMIT", "WHOLE", "DenseBasis", "FullCurvature", "dense", "exact_matrices", "fit_exact"]
@@ -106,12 +108,12 @@ def parameter_places(layers: Mapping[str, Layer]) -> Places:
     return places
 
 
-def fit_exact(problem: Fit, damping: float | None, blocks: bool) -> Curvature:
+def fit_exact(problem: FitProblem, damping: float | None, blocks: bool) -> Curvature:
     """Return the exact curvature of an encoder.
 
     Parameters
     ----------
-    problem : Fit
+    problem : FitProblem
         On what it is fitted, see `exact_matrices`.
     damping : float or None
         λ; None is 0.1 × the mean eigenvalue, of each layer's matrix or of the one for all.
@@ -131,12 +133,12 @@ def fit_exact(problem: Fit, damping: float | None, blocks: bool) -> Curvature:
     return FullCurvature(places, eigen[WHOLE].eigenvectors, fitted[WHOLE].weights.flatten())
 
 
-def exact_matrices(problem: Fit, blocks: bool) -> dict[str, Tensor]:
+def exact_matrices(problem: FitProblem, blocks: bool) -> dict[str, Tensor]:
     """Return the empirical Fisher or the Gauss–Newton matrix, without damping.
 
     Parameters
     ----------
-    problem : Fit
+    problem : FitProblem
         On what it is fitted. With ``fisher="sampled"`` nothing is sampled: there is one backward pass a batch for each
         dimension of the representation, or for each view and class of SimCLR's loss.
     blocks : bool

@@ -7,44 +7,33 @@ Q = I. EK-FAC and the diagonal measure Λ as the second moment of the gradient's
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from influence_lib.device import autocast_dtype, doubled
-from influence_lib.influence.curvature.passes import GradientSource, LayerFactors, Step, Totals, Unfinished, accumulate
-from influence_lib.influence.views.gradients import Factors, Layer
-from influence_lib.influence.views.layers import input_sizes
-from influence_lib.influence.views.pairs import PairBatch
+from influence_lib.device import doubled
+from influence_lib.influence.curvature.damping import inverse, resolved_damping
+from influence_lib.influence.curvature.problem import Basis, FitProblem, gradient_shape
+from influence_lib.influence.views.gradients import Factors
+from influence_lib.influence.views.source import LayerFactors
 
 __all__ = [
-    "FITTED",
+    "KINDS",
     "Basis",
     "BlockCurvature",
     "Curvature",
-    "Fit",
     "KroneckerBasis",
     "LayerCurvature",
     "ParameterBasis",
     "fit",
 ]
 
-FITTED = ("ekfac", "kfac", "diagonal", "identity")
+KINDS = ("ekfac", "kfac", "diagonal", "identity")
 # entries of per-sample gradients that are held at once, 16 MiB in float32: they stay in the processor's cache
 HELD = 2**22
-MEAN_SHARE = 0.1  # of the mean eigenvalue, the default damping
-MANY, SPACING = 128, 3  # with so many positions in an image, every third one is enough to find leading eigenvectors
-STRIPS = 4  # of a covariance matrix, of which each is computed from its block on the diagonal on
-
-
-class Basis(Protocol):
-    """Coordinates for the gradients of one layer."""
-
-    def coordinates(self, factors: Factors) -> Iterator[Tensor]:
-        """Yield the coordinates of chunks of images, groups×b×out×in; the caller may overwrite them."""
 
 
 class ParameterBasis:
@@ -87,11 +76,6 @@ class KroneckerBasis:
             yield product if early_inputs else rotate(product, self.inputs)
 
 
-def inverse(values: Tensor) -> Tensor:
-    """Return 1/x of values that are at least 0, and 0 for 0."""
-    return torch.where(values > 0, 1 / values, 0)
-
-
 def rotate(rows: Tensor, vectors: Tensor) -> Tensor:
     """Return groups×b×p×k from rows groups×b×p×n and groups×n×k vectors, as one large product a group."""
     return (rows.flatten(1, 2) @ vectors).unflatten(1, rows.shape[1:3])
@@ -129,9 +113,7 @@ class LayerCurvature:
     @cached_property
     def weights(self) -> Tensor:
         """The eigenvalues of (H + λI)⁻¹; 0 in a layer in which no gradient was seen, which counts for nothing."""
-        return inverse(
-            self.eigenvalues + (MEAN_SHARE * self.eigenvalues.mean() if self.damping is None else self.damping)
-        )
+        return inverse(self.eigenvalues + resolved_damping(self.damping, self.eigenvalues.mean()))
 
     def quadratic_form(self, factors: Factors) -> Tensor:
         """Return gᵀ(H + λI)⁻¹g of B images."""
@@ -177,103 +159,12 @@ class BlockCurvature:
             yield self.layers[name].half(factors)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """On what the curvature is fitted, and how.
-
-    Attributes
-    ----------
-    source : GradientSource
-        Of the gradients.
-    indices : Tensor
-        Of the pairs of views.
-    fisher : {"empirical", "sampled"}
-        H is the second moment of the loss gradients, or the Gauss–Newton matrix through sampled targets.
-    unfinished : Unfinished
-        Where interrupted passes are kept.
-    progress : bool
-        Whether to show progress bars.
-    """
-
-    source: GradientSource
-    indices: Tensor
-    fisher: str = "empirical"
-    unfinished: Unfinished = field(default_factory=Unfinished)
-    progress: bool = False
-
-    def covariances(self, fast: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return A and S of each layer: Σ aaᵀ over the positions and the mean of ggᵀ over them, for a mean image.
-
-        With S a mean and A a sum, S ⊗ A is the second moment of the gradient where positions are independent.
-
-        Parameters
-        ----------
-        fast : bool
-            Whether to multiply in bfloat16 where the hardware does, and to leave two of three positions out of A where
-            a layer has `MANY`: enough to tell which eigenvectors lead.
-        """
-        pairs = self.source.pairs
-        bf16 = fast and pairs.dtype is torch.float32 and autocast_dtype("auto", pairs.device) is torch.bfloat16
-        dtype, totals = torch.bfloat16 if bf16 else None, {}
-        for name, layer in self.source.layers.items():
-            groups, height, width = gradient_shape(layer)
-            totals[f"{name}/A"] = layer.weight.new_zeros(groups, width, width)
-            totals[f"{name}/S"] = layer.weight.new_zeros(groups, height, height)
-
-        def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
-            for name, (activations, gradients) in layers:
-                positions = activations.shape[2]
-                some = activations[:, :, :: SPACING if fast and positions >= MANY else 1]
-                add_covariance(totals[f"{name}/A"], some, positions / some.shape[2], dtype)
-                add_covariance(totals[f"{name}/S"], gradients, 1 / positions, dtype)
-
-        self.add_up("covariances", totals, step, self.indices, self.fisher)
-        for upper in totals.values():
-            upper.div_(len(self.indices)).triu_().add_(upper.triu(1).mT)
-        return {name: (totals[f"{name}/A"], totals[f"{name}/S"]) for name in self.source.layers}
-
-    def second_moments(self, bases: dict[str, Basis]) -> dict[str, Tensor]:
-        """Return the mean over images of the squared coordinates of the gradient, groups×out×in a layer."""
-        layers = self.source.layers
-        totals = {name: layer.weight.new_zeros(gradient_shape(layer)) for name, layer in layers.items()}
-
-        def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
-            for name, factors in layers:
-                for coordinates in bases[name].coordinates(factors):
-                    totals[name] += coordinates.square_().sum(1)
-
-        self.add_up("second moments", totals, step, self.indices, self.fisher)
-        return {name: total.div_(len(self.indices)) for name, total in totals.items()}
-
-    def add_up(self, stage: str, totals: Totals, step: Step, indices: Tensor, fisher: str) -> None:
-        """Make one pass over pairs, see `accumulate`."""
-        accumulate(self.source, stage, indices, totals, step, fisher, self.unfinished, self.progress)
-
-
-def gradient_shape(layer: Layer) -> tuple[int, int, int]:
-    """Return groups, out and in of a layer's gradients, the bias counted in the last."""
-    groups = getattr(layer, "groups", 1)
-    return groups, layer.weight.shape[0] // groups, sum(input_sizes(layer))
-
-
-def add_covariance(total: Tensor, rows: Tensor, weight: float, dtype: torch.dtype | None) -> None:
-    """Add the weighted sum of the outer products of rows groups×B×P×n to the upper triangle of groups×n×n."""
-    size = rows.shape[3]
-    # bfloat16 kernels reorder what they multiply, which for strips costs more than the half that is left out saves
-    width = size if dtype is torch.bfloat16 else -(-size // STRIPS)
-    for of_group, flat in zip(total, rows.flatten(1, 2), strict=True):
-        flat = flat.to(dtype or flat.dtype)
-        for start in range(0, size, width):
-            end = start + width
-            of_group[start:end, start:].add_(flat[:, start:end].mT @ flat[:, start:], alpha=weight)
-
-
-def fit(problem: Fit, curvature: str, damping: float | None) -> Curvature:
+def fit(problem: FitProblem, curvature: str, damping: float | None) -> Curvature:
     """Return the curvature of every layer.
 
     Parameters
     ----------
-    problem : Fit
+    problem : FitProblem
         On what it is fitted.
     curvature : {"ekfac", "kfac", "diagonal", "identity"}
         Which approximation; the identity needs no fit.

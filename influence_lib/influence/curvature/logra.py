@@ -21,16 +21,16 @@ from influence_lib.device import doubled
 from influence_lib.errors import InputError, check_choice, check_integer
 from influence_lib.influence.curvature.kronecker import (
     BlockCurvature,
-    Fit,
     LayerCurvature,
     chunks,
-    gradient_shape,
     rotate,
 )
-from influence_lib.influence.curvature.passes import LayerFactors, Totals
+from influence_lib.influence.curvature.passes import Totals
+from influence_lib.influence.curvature.problem import FitProblem, gradient_shape
 from influence_lib.influence.views.gradients import Factors, Layer
 from influence_lib.influence.views.layers import input_sizes
 from influence_lib.influence.views.pairs import PairBatch
+from influence_lib.influence.views.source import LayerFactors
 
 __all__ = ["INITIALISATIONS", "RANK", "Projection", "fit_logra", "principal_projections", "random_projections"]
 
@@ -108,12 +108,12 @@ def random_projections(layers: Mapping[str, Layer], rank: int, seed: int) -> dic
     return projections
 
 
-def principal_projections(problem: Fit, rank: int) -> dict[str, Projection]:
+def principal_projections(problem: FitProblem, rank: int) -> dict[str, Projection]:
     """Return projections on the leading eigenvectors of the covariances of activations and of output gradients.
 
     Parameters
     ----------
-    problem : Fit
+    problem : FitProblem
         On what the covariances are fitted.
     rank : int
         r: each side is projected to ``min(rank, dimensions)``.
@@ -136,12 +136,12 @@ def _without_bias(layer: Layer, inputs: Tensor, outputs: Tensor) -> Projection:
     return Projection(F.pad(inputs, (0, 0, 0, input_sizes(layer)[1])).to(layer.weight), outputs.to(layer.weight))
 
 
-def fit_logra(problem: Fit, rank: int, init: str, seed: int, damping: float | None) -> BlockCurvature:
+def fit_logra(problem: FitProblem, rank: int, init: str, seed: int, damping: float | None) -> BlockCurvature:
     """Return the curvature of every layer in a projection of its gradients.
 
     Parameters
     ----------
-    problem : Fit
+    problem : FitProblem
         On what it is fitted.
     rank : int
         r, from 1 to 64: a layer's H has r⁴ entries. A side of fewer dimensions is not projected to fewer.
@@ -173,7 +173,7 @@ def fit_logra(problem: Fit, rank: int, init: str, seed: int, damping: float | No
     return BlockCurvature(fitted)
 
 
-def _second_moments(problem: Fit, projections: Mapping[str, Projection]) -> dict[str, Tensor]:
+def _second_moments(problem: FitProblem, projections: Mapping[str, Projection]) -> dict[str, Tensor]:
     """Return the mean over images of the outer product of the projected gradient with itself, groups×k×k a layer."""
     totals = {}
     for name, projection in projections.items():

@@ -5,115 +5,31 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from influence_lib.data import ImageSet
-from influence_lib.device import computing_dtypes, keep_freed_memory, resolve_device
 from influence_lib.errors import InputError
-from influence_lib.influence.views.counted import counted_layers
-from influence_lib.influence.views.gradients import Factors, Layer, layer_factors
-from influence_lib.influence.views.losses import MSE, Loss
-from influence_lib.influence.views.pairs import BATCH_SIZE, PairBatch, Pairs, build_loss
-from influence_lib.influence.views.perturbations import Perturbation
+from influence_lib.influence.views.losses import MSE
+from influence_lib.influence.views.pairs import BATCH_SIZE, PairBatch
+from influence_lib.influence.views.source import GradientSource, LayerFactors
 from influence_lib.pretrain.identity import fingerprint
-from influence_lib.pretrain.representations import prepare, represent
+from influence_lib.pretrain.representations import represent
 from influence_lib.store import digest
 
-__all__ = ["GradientSource", "LayerFactors", "Totals", "Unfinished", "accumulate", "explain", "gradient_source"]
+__all__ = ["Step", "Totals", "Unfinished", "accumulate", "explain"]
 
 SAVE_SECONDS = 60.0
 NAMED = 5  # image ids in an error message
 
 Totals = dict[str, Tensor]
-LayerFactors = Iterator[tuple[str, Factors]]
 Step = Callable[[Totals, PairBatch, LayerFactors], None]
-
-
-@dataclass(frozen=True)
-class GradientSource:
-    """Where per-sample gradients come from.
-
-    Attributes
-    ----------
-    encoder : nn.Module
-        In eval mode, on the device of the pairs.
-    layers : dict of str to module
-        Those of its layers that are scored.
-    pairs : Pairs
-        The images' views.
-    loss : Loss
-        What is differentiated.
-    autocast : torch.dtype or None
-        Of the encoder's two passes; None is the encoder's own precision.
-    share : float or None
-        How much of the squared gradient norm the layers hold; None where that was not measured.
-    """
-
-    encoder: nn.Module
-    layers: dict[str, Layer]
-    pairs: Pairs
-    loss: Loss
-    autocast: torch.dtype | None = None
-    share: float | None = None
-
-    def with_images(self, images: ImageSet) -> "GradientSource":
-        """Return the same source for other images."""
-        return replace(self, pairs=replace(self.pairs, images=images))
-
-    def factors(self, batch: PairBatch, fisher: str = "empirical") -> LayerFactors:
-        """Yield the factors of each layer's gradients of a batch, see `layer_factors`."""
-        objective = self.pairs.objective(self.loss, batch.indices, fisher)
-        yield from layer_factors(self.encoder, self.layers, batch.left, batch.right, objective, self.autocast)
-
-
-def gradient_source(
-    encoder: nn.Module,
-    images: ImageSet,
-    perturbation: Perturbation,
-    loss: str,
-    views: str,
-    layers: Sequence[str] | None,
-    draws: int,
-    seed: int,
-    device: str | torch.device,
-    precision: str,
-    frozen: bool = False,
-) -> GradientSource:
-    """Return the source of gradients that arguments of `self_influence` describe, with a copy of the encoder.
-
-    Raises
-    ------
-    InputError
-        If the encoder is not what `prepare` allows, or the gradient of a layer is not seen (`counted_layers`).
-    """
-    target = resolve_device(device)
-    dtype, autocast = computing_dtypes(precision, target)
-    if target.type == "cpu":
-        keep_freed_memory()
-    model = prepare(encoder, images, target)
-    if dtype is torch.float64:
-        model = model.double()
-    elif any(p.dtype is torch.float64 for p in model.parameters()):
-        dtype = torch.float64
-    for value in (*model.parameters(), *model.buffers()):
-        if value.ndim == 4:  # channels last is the order in which the patches are copied
-            value.data = value.data.contiguous(memory_format=torch.channels_last)
-    if frozen:
-        for p in model.parameters():
-            p.requires_grad_(p.is_floating_point())
-    pairs = Pairs(images, perturbation, views, draws, seed, target, dtype)
-    form = build_loss(loss, model, images, seed, target, dtype)
-    found, share = counted_layers(model, layers, frozen, pairs, form)
-    return GradientSource(model, found, pairs, form, autocast, share)
 
 
 class Unfinished:

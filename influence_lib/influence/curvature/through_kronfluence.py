@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm import TqdmWarning
 
-from influence_lib.device import cudnn_settings
+from influence_lib.device import PRECISIONS, cudnn_settings
 from influence_lib.errors import InputError, reject
-from influence_lib.influence.curvature.passes import GradientSource, explain
+from influence_lib.influence.curvature.passes import explain
 from influence_lib.influence.views.gradients import Layers, recorded_calls
 from influence_lib.influence.views.losses import agree, one_for_equal_views
 from influence_lib.influence.views.pairs import BATCH_SIZE, Pairs
+from influence_lib.influence.views.source import GradientSource
 from influence_lib.optional import needed
 from influence_lib.pretrain.representations import copied, represent
 
@@ -100,10 +101,14 @@ def kronfluence_scores(
     Raises
     ------
     InputError
-        If a layer is of a kind whose gradients kronfluence 1.0.1 computes wrongly, or is frozen in part.
+        If the precision is lower than float32, or a layer is frozen in part or of a kind whose gradients kronfluence
+        1.0.1 computes wrongly.
     FloatingPointError
         If a gradient is not finite; the sentence names the layer and the images.
     """
+    if source.autocast is not None:
+        precision = next(name for name, known in PRECISIONS.items() if known is source.autocast)
+        reject("precision", precision, "'fp32' with curvature = 'kronfluence', which has no other")
     if source.pairs.device.type == "mps":
         reject("device", "mps", "'cpu' with curvature = 'kronfluence', whose factors are in float64")
     _refuse_what_kronfluence_gets_wrong(source.layers)

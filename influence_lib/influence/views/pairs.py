@@ -12,7 +12,8 @@ from influence_lib.data import ImageSet
 from influence_lib.errors import reject
 from influence_lib.influence.views.gradients import Objective
 from influence_lib.influence.views.losses import COSINE, MSE, Loss, NTXent, SquaredResidual
-from influence_lib.influence.views.perturbations import Perturbation, view_pair
+from influence_lib.influence.views.perturbations import view_pair
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import embed
 
 __all__ = ["BATCH_SIZE", "FISHERS", "NEGATIVES", "PairBatch", "Pairs", "build_loss"]
@@ -81,12 +82,8 @@ class Pairs:
     ----------
     images : ImageSet
         N images.
-    perturbation : Perturbation
-        What makes a view.
-    views : {"one", "two"}
-        Compare (x, x̂) or (x̂, x̂').
-    draws, seed : int
-        How many draws, and which: an image's views depend on seed, id and draw alone.
+    views : TwoViews
+        Which views of them, in how many draws.
     device : torch.device
         Where the batches are put.
     dtype : torch.dtype
@@ -94,15 +91,12 @@ class Pairs:
     """
 
     images: ImageSet
-    perturbation: Perturbation
-    views: str
-    draws: int
-    seed: int
+    views: TwoViews
     device: torch.device
     dtype: torch.dtype = torch.float32
 
     def __len__(self) -> int:
-        return self.draws * len(self.images)
+        return self.views.draws * len(self.images)
 
     def spaced(self, count: int | None) -> Tensor:
         """Return the indices of all pairs, or of `count` of them, evenly spaced."""
@@ -117,7 +111,7 @@ class Pairs:
         """Return the pairs of these indices, which are of one draw."""
         ids, (draw, *_) = self.identify(indices)
         pixels = self.images.images[indices % len(self.images)].float() / 255
-        left, right = view_pair(pixels, ids, self.perturbation, self.views, self.seed, draw)
+        left, right = view_pair(pixels, ids, self.views.perturbation, self.views.views, self.views.seed, draw)
         return PairBatch(self._moved(left), self._moved(right), indices, ids)
 
     def batches(self, indices: Tensor, start: int = 0) -> Iterator[PairBatch]:
@@ -165,7 +159,7 @@ class Pairs:
 
         def score_of_target(left: Tensor, right: Tensor) -> Tensor:
             keys = zip(ids, draws, strict=True)
-            streams = [np.random.Philox(key=[self.seed, i], counter=[0, 0, draw, TARGET]) for i, draw in keys]
+            streams = [np.random.Philox(key=[self.views.seed, i], counter=[0, 0, draw, TARGET]) for i, draw in keys]
             return loss.sampled(left, right, ids, [np.random.Generator(stream) for stream in streams])
 
         return score_of_target

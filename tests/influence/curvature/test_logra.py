@@ -9,7 +9,7 @@ from influence_lib.errors import InputError
 from influence_lib.influence.curvature import kronecker as curvature
 from influence_lib.influence.curvature import logra as module
 from influence_lib.influence.curvature.exact import exact_matrices
-from influence_lib.influence.curvature.kronecker import BlockCurvature, Fit, gradient_shape
+from influence_lib.influence.curvature.kronecker import BlockCurvature
 from influence_lib.influence.curvature.logra import (
     INITIALISATIONS,
     Projection,
@@ -17,6 +17,7 @@ from influence_lib.influence.curvature.logra import (
     principal_projections,
     random_projections,
 )
+from influence_lib.influence.curvature.problem import FitProblem, gradient_shape
 from influence_lib.influence.views.gradients import tracked_layers
 from tests.images import noise_images
 from tests.influence.conftest import double_source, small_net
@@ -62,8 +63,8 @@ def projected_gradients(source, name: str, projection: Projection, fisher: str =
     return torch.stack(rows, dim=1)
 
 
-def problem_of(source, fisher="empirical") -> Fit:
-    return Fit(source, source.pairs.spaced(None), fisher)
+def problem_of(source, fisher="empirical") -> FitProblem:
+    return FitProblem(source, source.pairs.spaced(None), fisher)
 
 
 def projections_of(problem, init: str, seed: int = 0, rank: int = RANK) -> dict[str, Projection]:

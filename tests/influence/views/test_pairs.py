@@ -12,6 +12,7 @@ from influence_lib.influence.views import pairs as module
 from influence_lib.influence.views.losses import COSINE, MSE, NTXent
 from influence_lib.influence.views.pairs import Pairs, build_loss
 from influence_lib.influence.views.perturbations import view_pair
+from influence_lib.influence.views.two_views import TwoViews
 from tests.images import noise_images
 
 CPU = torch.device("cpu")
@@ -19,7 +20,7 @@ NOISE = GaussianNoise()
 
 
 def pairs_of(n=5, draws=3, views="one", perturbation=NOISE, seed=0) -> Pairs:
-    return Pairs(noise_images(n), perturbation, views, draws, seed, CPU)
+    return Pairs(noise_images(n), TwoViews(perturbation, views=views, draws=draws, seed=seed), CPU)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_batches_before_the_start_are_not_made(monkeypatch):
 @given(n=st.integers(1, 400), draws=st.integers(1, 4), count=st.integers(1, 2000))
 @settings(max_examples=100)
 def test_spaced_pairs_are_even_and_distinct(n, draws, count):
-    pairs = Pairs(noise_images(n, size=1), NOISE, "one", draws, 0, CPU)
+    pairs = Pairs(noise_images(n, size=1), TwoViews(NOISE, views="one", draws=draws, seed=0), CPU)
     chosen = pairs.spaced(count)
     assert chosen.dtype == torch.int64
     assert len(chosen) == min(count, n * draws)
@@ -112,7 +113,7 @@ def test_pairs_are_the_stated_views(views, perturbation):
 def test_an_images_views_depend_on_seed_id_and_draw_alone(views):
     pairs = pairs_of(n=7, views=views)
     order = torch.tensor([6, 2, 0, 5])
-    shuffled = Pairs(pairs.images.subset(order), NOISE, views, 2, 0, CPU)
+    shuffled = Pairs(pairs.images.subset(order), TwoViews(NOISE, views=views, draws=2, seed=0), CPU)
     for draw in range(2):
         whole, some = pairs.batch(torch.arange(7) + 7 * draw), shuffled.batch(torch.arange(4) + 4 * draw)
         assert torch.equal(some.left, whole.left[order])
@@ -138,7 +139,7 @@ def test_the_empirical_objective_is_the_loss(losses, representations):
 def test_a_pairs_target_is_the_same_in_every_batch(losses, representations):
     pairs = pairs_of()
     order = torch.tensor([11, 3, 14, 0, 6])
-    shuffled = Pairs(pairs.images.subset([4, 0, 2]), NOISE, "one", 3, 0, CPU)
+    shuffled = Pairs(pairs.images.subset([4, 0, 2]), TwoViews(NOISE, views="one", draws=3, seed=0), CPU)
     for loss in losses:
         whole = pairs.objective(loss, torch.arange(15), "sampled")(*representations)
         again = pairs.objective(loss, torch.arange(15), "sampled")(*representations)

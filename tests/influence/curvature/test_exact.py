@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from influence_lib.errors import InputError
 from influence_lib.influence.curvature import exact as module
 from influence_lib.influence.curvature.exact import WHOLE, dense, exact_matrices, fit_exact
-from influence_lib.influence.curvature.kronecker import Fit, KroneckerBasis, fit
+from influence_lib.influence.curvature.kronecker import KroneckerBasis, fit
+from influence_lib.influence.curvature.problem import FitProblem
 from influence_lib.influence.views.gradients import tracked_layers
 from influence_lib.influence.views.losses import LOSSES
 from tests.images import noise_images
@@ -20,8 +21,8 @@ from tests.influence.conftest import double_source, gauss_newton, small_net
 EVERY_NET = pytest.mark.parametrize("groups", [1, 2])
 
 
-def problem_of(source, fisher="empirical") -> Fit:
-    return Fit(source, source.pairs.spaced(None), fisher)
+def problem_of(source, fisher="empirical") -> FitProblem:
+    return FitProblem(source, source.pairs.spaced(None), fisher)
 
 
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:

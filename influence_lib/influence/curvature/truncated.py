@@ -31,13 +31,16 @@ from torch import Tensor
 
 from influence_lib.device import float64_device
 from influence_lib.errors import reject
-from influence_lib.influence.curvature.kronecker import MEAN_SHARE, Fit, chunks, eigh, gradient_shape, inverse, rotate
-from influence_lib.influence.curvature.passes import LayerFactors, Totals
+from influence_lib.influence.curvature.damping import inverse, resolved_damping
+from influence_lib.influence.curvature.kronecker import chunks, eigh, rotate
+from influence_lib.influence.curvature.passes import Totals
+from influence_lib.influence.curvature.problem import FitProblem, gradient_shape
 from influence_lib.influence.scores import Deviation, rank_correlation
 from influence_lib.influence.views.gradients import Factors
 from influence_lib.influence.views.pairs import PairBatch
+from influence_lib.influence.views.source import LayerFactors
 
-__all__ = ["RANKS", "banded_forms", "least_rank"]
+__all__ = ["RANKS", "least_rank", "truncated_forms"]
 
 BANDS = 16  # on either side of a layer
 OVERSAMPLING = 32  # directions of the randomised eigensolver beyond those asked for
@@ -48,7 +51,7 @@ TRIAL = 256  # pairs on which they are tried
 
 
 @dataclass(frozen=True)
-class BandedBasis:
+class TruncatedBasis:
     """The leading eigenvectors of one layer.
 
     Attributes
@@ -66,7 +69,7 @@ class BandedBasis:
     spectrum: Tensor
 
     @classmethod
-    def of(cls, A: Tensor, S: Tensor, rank: int) -> "BandedBasis":
+    def of(cls, A: Tensor, S: Tensor, rank: int) -> "TruncatedBasis":
         """Return the basis from the covariances of a layer, groups×in×in and groups×out×out."""
         inputs, spectrum = leading(A, rank)
         return cls(inputs, eigh(S)[1].flip(2), spectrum)
@@ -101,7 +104,7 @@ class BandedBasis:
     def weights(self, moments: Tensor, damping: float | None) -> Tensor:
         """Return 1/(Λ + λ) of each coordinate, groups×out×(k + 1), from Λ of the first k; for the tail, its mean."""
         mean = moments.sum() / (len(moments) * moments.shape[1] * self.inputs.shape[1])
-        damped = MEAN_SHARE * mean if damping is None else damping
+        damped = resolved_damping(damping, mean)
         head = inverse(moments[..., :-1] + damped)
         rest = self.spectrum[:, None, moments.shape[2] - 1 :]
         rest = rest / rest.sum(2, keepdim=True).clamp(min=torch.finfo(rest.dtype).tiny)
@@ -185,7 +188,9 @@ def leading(A: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return vectors.to(given), torch.linalg.eigvalsh(A).flip(1).clamp(min=0).to(given)
 
 
-def banded_forms(problem: Fit, scored: Tensor, rank: int, damping: float | None) -> tuple[dict[str, Tensor], Deviation]:
+def truncated_forms(
+    problem: FitProblem, scored: Tensor, rank: int, damping: float | None
+) -> tuple[dict[str, Tensor], Deviation]:
     """Return gᵀ(H + λI)⁻¹g of the pairs with these indices by layer, each as long as `scored`, and their error.
 
     Parameters
@@ -209,7 +214,7 @@ def banded_forms(problem: Fit, scored: Tensor, rank: int, damping: float | None)
     return forms, _deviation(*_compared(bases, fitted, totals, rank, damping), rank)
 
 
-def least_rank(problem: Fit, tolerance: float, damping: float | None) -> int:
+def least_rank(problem: FitProblem, tolerance: float, damping: float | None) -> int:
     """Return the least of `RANKS` whose estimated error on some of the pairs is within a tolerance.
 
     Raises
@@ -217,7 +222,7 @@ def least_rank(problem: Fit, tolerance: float, damping: float | None) -> int:
     InputError
         If there is none.
     """
-    few = Fit(problem.source, problem.source.pairs.spaced(TRIAL), problem.fisher, progress=problem.progress)
+    few = FitProblem(problem.source, problem.source.pairs.spaced(TRIAL), problem.fisher, progress=problem.progress)
     bases = _bases(few, RANKS[-1])
     fitted, totals = _second_moments_and_masses(few, few.indices, bases)
     for rank in RANKS:
@@ -227,13 +232,15 @@ def least_rank(problem: Fit, tolerance: float, damping: float | None) -> int:
     reject("tolerance", tolerance, f"at least {relative:.2g}, which rank {rank} reaches, or None for exact scores")
 
 
-def _bases(problem: Fit, rank: int) -> dict[str, BandedBasis]:
+def _bases(problem: FitProblem, rank: int) -> dict[str, TruncatedBasis]:
     covariances = problem.covariances(fast=True)
     ranks = layer_ranks({name: len(A[0]) for name, (A, _) in covariances.items()}, rank)
-    return {name: BandedBasis.of(*covariances.pop(name), rank) for name, rank in ranks.items()}
+    return {name: TruncatedBasis.of(*covariances.pop(name), rank) for name, rank in ranks.items()}
 
 
-def _second_moments_and_masses(problem: Fit, scored: Tensor, bases: dict[str, BandedBasis]) -> tuple[Totals, Totals]:
+def _second_moments_and_masses(
+    problem: FitProblem, scored: Tensor, bases: dict[str, TruncatedBasis]
+) -> tuple[Totals, Totals]:
     """Return what H is made of, and what the scores are made of; one pass where that is the same."""
     totals = _add_up(problem, "scores", scored, bases, scoring=True)
     if problem.fisher == "empirical" and torch.equal(problem.indices, scored):
@@ -241,7 +248,9 @@ def _second_moments_and_masses(problem: Fit, scored: Tensor, bases: dict[str, Ba
     return _add_up(problem, "second moments", problem.indices, bases), totals
 
 
-def _add_up(problem: Fit, stage: str, indices: Tensor, bases: dict[str, BandedBasis], scoring: bool = False) -> Totals:
+def _add_up(
+    problem: FitProblem, stage: str, indices: Tensor, bases: dict[str, TruncatedBasis], scoring: bool = False
+) -> Totals:
     """Return the mean squared coordinates of the pairs and, for scores, the squared length of each in each band.
 
     For scores also the squared coordinates of `CHECKED` pairs.
@@ -278,7 +287,7 @@ def _add_up(problem: Fit, stage: str, indices: Tensor, bases: dict[str, BandedBa
 
 
 def _compared(
-    bases: dict[str, BandedBasis], fitted: Totals, totals: Totals, rank: int, damping: float | None
+    bases: dict[str, TruncatedBasis], fitted: Totals, totals: Totals, rank: int, damping: float | None
 ) -> tuple[Tensor, Tensor]:
     """Return scores with bands at half a rank and with single coordinates at the rank, of the checked pairs."""
     sizes = {name: basis.inputs.shape[1] for name, basis in bases.items()}

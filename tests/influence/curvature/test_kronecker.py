@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from influence_lib.influence import Augmentations, GaussianNoise, self_influence
 from influence_lib.influence.curvature import kronecker as module
 from influence_lib.influence.curvature.kronecker import (
-    FITTED,
-    Fit,
+    KINDS,
     KroneckerBasis,
     LayerCurvature,
     ParameterBasis,
     chunks,
     fit,
-    gradient_shape,
 )
-from influence_lib.influence.curvature.passes import GradientSource
+from influence_lib.influence.curvature.problem import FitProblem, gradient_shape
 from influence_lib.influence.views.gradients import Factors
 from influence_lib.influence.views.losses import COSINE, NTXent
+from influence_lib.influence.views.source import GradientSource
+from influence_lib.influence.views.two_views import TwoViews
 from tests.images import noise_images
 from tests.influence.conftest import (
     DoublePairs,
@@ -40,7 +40,7 @@ from tests.influence.conftest import (
 DAMPING = 1e-3
 NETS = {"plain": lambda: small_net(1), "groups": lambda: small_net(2), "called twice": twice_net}
 every_net = pytest.mark.parametrize("build", NETS.values(), ids=NETS)
-every_fit = pytest.mark.parametrize("curvature", FITTED)
+every_fit = pytest.mark.parametrize("curvature", KINDS)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Designed(GradientSource):
         """Return the source of B×P×in inputs and B×P×out output gradients."""
         layer = nn.Linear(activations.shape[2], gradients.shape[2], bias=False).double()
         images = noise_images(len(activations), size=1)
-        pairs = DoublePairs(images, GaussianNoise(), "one", 1, 0, torch.device("cpu"))
+        pairs = DoublePairs(images, TwoViews(GaussianNoise(), views="one", draws=1, seed=0), torch.device("cpu"))
         return cls(layer, {"layer": layer}, pairs, COSINE, rows=Factors(activations[None], gradients[None]))
 
     def factors(self, batch, fisher="empirical"):
@@ -65,8 +65,8 @@ class Designed(GradientSource):
         return self.rows.product()[0].flatten(1)
 
 
-def problem_of(source: GradientSource, fisher: str = "empirical") -> Fit:
-    return Fit(source, source.pairs.spaced(None), fisher)
+def problem_of(source: GradientSource, fisher: str = "empirical") -> FitProblem:
+    return FitProblem(source, source.pairs.spaced(None), fisher)
 
 
 def all_factors(source: GradientSource, fisher: str = "empirical") -> dict[str, Factors]:
@@ -274,7 +274,7 @@ def test_default_damping_is_a_tenth_of_the_mean_eigenvalue(grouped_net):
     assert layer.damping is None
 
 
-@pytest.mark.parametrize("curvature", [kind for kind in FITTED if kind != "identity"])
+@pytest.mark.parametrize("curvature", [kind for kind in KINDS if kind != "identity"])
 def test_a_layer_without_a_gradient_adds_nothing(images, curvature):
     """As in a residual network whose last normalisation starts at zero: H is 0, and so is every gradient."""
 
@@ -348,13 +348,13 @@ def test_scores_do_not_depend_on_threads(net, images, curvature):
 def test_only_the_pairs_of_the_fit_make_the_curvature(net):
     source = double_source(net, noise_images(6), draws=2)
     indices = torch.tensor([0, 4, 5, 9])
-    found = Fit(source, indices).covariances()["conv2"]
+    found = FitProblem(source, indices).covariances()["conv2"]
     a = all_factors(source)["conv2"].activations[:, indices]
     torch.testing.assert_close(found[0], torch.einsum("gbpi,gbpj->gij", a, a) / 4)
 
 
 def test_fast_covariances_take_every_third_of_many_positions(net, monkeypatch):
-    monkeypatch.setattr(module, "autocast_dtype", lambda *_: None)
+    monkeypatch.setattr("influence_lib.influence.curvature.problem.autocast_dtype", lambda *_: None)
     source = double_source(net, noise_images(6))
     whole, fast = (problem_of(source).covariances(fast=fast) for fast in (False, True))
     a = all_factors(source)["conv1"].activations

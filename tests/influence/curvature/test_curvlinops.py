@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from influence_lib.influence.curvature.approximations import quadratic_forms
 from influence_lib.influence.curvature.exact import fit_exact
-from influence_lib.influence.curvature.kronecker import Fit
-from influence_lib.influence.scoring import quadratic_forms
+from influence_lib.influence.curvature.problem import FitProblem
 from influence_lib.influence.views.gradients import tracked_layers
 from tests.images import noise_images
 from tests.influence.conftest import double_source, small_net, twice_net
@@ -43,7 +43,7 @@ class Residual(nn.Module):
 )
 def test_exact_scores_are_those_of_curvlinops_matrix(build, loss, fisher, operator, scale):
     source = double_source(build(), noise_images(7), loss)
-    problem = Fit(source, source.pairs.spaced(None), fisher)
+    problem = FitProblem(source, source.pairs.spaced(None), fisher)
     parts = quadratic_forms(problem, fit_exact(problem, DAMPING, blocks=False), problem.indices)
     (batch,) = source.pairs.batches(problem.indices)
     pairs = torch.stack([batch.left, batch.right], dim=1)

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from influence_lib.errors import InputError
 from influence_lib.influence import RandomCrop, self_influence
-from influence_lib.influence.curvature.kronecker import FITTED
-from influence_lib.influence.curvature.passes import gradient_source
+from influence_lib.influence.curvature.kronecker import KINDS
 from influence_lib.influence.curvature.through_kronfluence import PairDataset, kronfluence_scores
 from influence_lib.influence.views.losses import two_view_loss
 from influence_lib.influence.views.pairs import Pairs
 from influence_lib.influence.views.perturbations import GaussianNoise
+from influence_lib.influence.views.source import gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import Options, twice_net
@@ -84,11 +85,11 @@ def test_ekfac_of_a_resnet_equals_kronfluence(fisher):
     assert_equal_to_kronfluence(encoder, noise_images(12, size=16), fisher=fisher)
 
 
-@pytest.mark.parametrize("curvature", FITTED)
+@pytest.mark.parametrize("curvature", KINDS)
 def test_every_fit_equals_kronfluence(options_net, curvature):
     """Its K-FAC takes means over the positions on both sides, ours a sum on one: its H is that many times smaller."""
     images = noise_images(9)
-    source = gradient_source(options_net, images, GaussianNoise(), "cosine", "one", None, 1, 0, "cpu", "fp64")
+    source = gradient_source(options_net, images, TwoViews(), device="cpu", precision="fp64")
     theirs = kronfluence_scores(source, torch.arange(9), "empirical", None, progress=False, strategy=curvature)
     by_layer = self_influence(options_net, images, curvature=curvature, precision="fp64", progress=False).by_layer
     factors = dict(source.factors(source.pairs.batch(torch.arange(9))))
@@ -126,7 +127,9 @@ def test_a_precision_that_kronfluence_does_not_compute_in_is_refused(net, images
 def test_the_back_end_is_ekfac_of_the_folded_gradient(net, images):
     """From the definition, with dense matrices, for the last layer, which has one position."""
     scores = self_influence(net, images, curvature="kronfluence", layers=["head"], precision="fp64", progress=False)
-    batch = Pairs(images, GaussianNoise(), "one", 1, 0, torch.device("cpu"), torch.float64).batch(torch.arange(12))
+    batch = Pairs(
+        images, TwoViews(GaussianNoise(), views="one", draws=1, seed=0), torch.device("cpu"), torch.float64
+    ).batch(torch.arange(12))
     net = net.double()
     recorded: dict[str, Tensor] = {}
     handle = net.head.register_forward_hook(lambda _, inputs, output: recorded.update(a=inputs[0], z=output))
@@ -144,7 +147,7 @@ def test_the_back_end_is_ekfac_of_the_folded_gradient(net, images):
 
 
 def test_kronfluence_sees_the_pairs_of_our_passes(images):
-    pairs = Pairs(images, GaussianNoise(), "two", 2, 0, torch.device("cpu"))
+    pairs = Pairs(images, TwoViews(GaussianNoise(), views="two", draws=2, seed=0), torch.device("cpu"))
     dataset = PairDataset(pairs)
     assert len(dataset) == 24
     for index in (0, 11, 12, 23):

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, cross_influence, raw_loss, self_influence
-from influence_lib.influence.scoring import CURVATURES
+from influence_lib.influence.curvature.approximations import APPROXIMATIONS as CURVATURES
 from influence_lib.influence.views.losses import two_view_loss
 from influence_lib.influence.views.perturbations import view_pair
 from influence_lib.pretrain import build_encoder, embed

@@ -13,24 +13,16 @@ from influence_lib.errors import InputError
 from influence_lib.influence import GaussianNoise, self_influence
 from influence_lib.influence.curvature import kronecker as curvature_module
 from influence_lib.influence.curvature import passes
-from influence_lib.influence.curvature.passes import Unfinished, accumulate, gradient_source
+from influence_lib.influence.curvature.passes import Unfinished, accumulate
 from influence_lib.influence.views.pairs import Pairs
+from influence_lib.influence.views.source import gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import Encoder, build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import autograd_gradients, double_source, small_net
 
 PASSES = {"identity": 1, "diagonal": 2, "kfac": 2, "ekfac": 3}
 BATCHES = 6  # of 11 images in 2 draws, 4 at a time
-SETTINGS: dict[str, Any] = {
-    "perturbation": GaussianNoise(),
-    "loss": "cosine",
-    "views": "one",
-    "layers": None,
-    "draws": 2,
-    "seed": 0,
-    "device": "cpu",
-    "precision": "fp32",
-}
 
 
 @dataclass(frozen=True)
@@ -270,7 +262,7 @@ def test_other_images_and_batches_do_not_take_up_the_files(net, counted, tmp_pat
 def test_the_callers_copy_and_its_memory_order_do_not_matter_for_the_place(net):
     images = noise_images(3)
     sources = [
-        gradient_source(model, images, **SETTINGS)
+        gradient_source(model, images, TwoViews(draws=2), device="cpu")
         for model in (net, copy.deepcopy(net).train(), copy.deepcopy(net).to(memory_format=torch.channels_last))
     ]
     assert len({Unfinished.of("somewhere", {"seed": 0}, source).folder for source in sources}) == 1
@@ -428,7 +420,7 @@ def test_sums_that_overflow_say_so(net):
 
 def test_the_source_holds_a_copy_of_the_encoder_in_eval_mode(net):
     net.train()
-    source = gradient_source(net, noise_images(3), **SETTINGS | {"layers": ["conv2"]})
+    source = gradient_source(net, noise_images(3), TwoViews(), ["conv2"], device="cpu")
     assert net.training
     assert not source.encoder.training
     assert list(source.layers) == ["conv2"]
@@ -437,7 +429,7 @@ def test_the_source_holds_a_copy_of_the_encoder_in_eval_mode(net):
     assert source.layers["conv2"].weight.is_contiguous(memory_format=torch.channels_last)
     assert net.conv2.weight.is_contiguous()
     assert source.autocast is None
-    assert gradient_source(net, noise_images(3), **SETTINGS | {"precision": "bf16"}).autocast is torch.bfloat16
+    assert gradient_source(net, noise_images(3), TwoViews(), device="cpu", precision="bf16").autocast is torch.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -450,7 +442,7 @@ def test_the_source_holds_a_copy_of_the_encoder_in_eval_mode(net):
 )
 def test_bad_input_is_named(wrong, sentence):
     with pytest.raises(InputError, match=sentence):
-        gradient_source(small_net(1), noise_images(3), **SETTINGS | wrong)
+        gradient_source(small_net(1), noise_images(3), TwoViews(), **wrong)
 
 
 def test_progress_counts_pairs(net, capsys):

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from influence_lib.data import load
 from influence_lib.errors import InputError
 from influence_lib.influence import self_influence
-from influence_lib.influence.curvature import banded
-from influence_lib.influence.curvature.banded import BandedBasis, Bands, bands, layer_ranks, leading
-from influence_lib.influence.curvature.kronecker import Fit
+from influence_lib.influence.curvature import truncated
+from influence_lib.influence.curvature.problem import FitProblem
+from influence_lib.influence.curvature.truncated import Bands, TruncatedBasis, bands, layer_ranks, leading
 from influence_lib.pretrain import build_encoder
 from tests.images import noise_images
 from tests.influence.conftest import normal_factors, small_net
@@ -21,8 +21,8 @@ ALL = 10_000  # a rank that no layer here has
 @pytest.fixture
 def full_covariances(monkeypatch):
     """Take the covariances in float32 and over all positions, so that the basis is that of the exact mode."""
-    whole = Fit.covariances
-    monkeypatch.setattr(Fit, "covariances", lambda self, fast=False: whole(self))
+    whole = FitProblem.covariances
+    monkeypatch.setattr(FitProblem, "covariances", lambda self, fast=False: whole(self))
 
 
 def covariance(size: int, seed: int = 0, groups: int = 1) -> torch.Tensor:
@@ -37,7 +37,7 @@ def covariance(size: int, seed: int = 0, groups: int = 1) -> torch.Tensor:
     "arguments", [{}, {"draws": 2, "views": "two"}, {"factor_pairs": 7}, {"fisher": "sampled"}, {"damping": 1e-4}]
 )
 def test_single_coordinates_are_the_exact_mode(groups, arguments, full_covariances, monkeypatch):
-    monkeypatch.setattr(banded, "BANDS", 500)  # so many that each coordinate has a band of its own
+    monkeypatch.setattr(truncated, "BANDS", 500)  # so many that each coordinate has a band of its own
     net, images, arguments = small_net(groups), noise_images(12), arguments | {"precision": "fp64"}
     exact = self_influence(net, images, progress=False, **arguments)
     fast = self_influence(net, images, rank=ALL, progress=False, **arguments)
@@ -50,7 +50,7 @@ def test_single_coordinates_are_the_exact_mode(groups, arguments, full_covarianc
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_bands_leave_the_mean_over_the_images_alone(count, net, images, full_covariances, monkeypatch):
-    monkeypatch.setattr(banded, "BANDS", count)
+    monkeypatch.setattr(truncated, "BANDS", count)
     exact = self_influence(net, images, progress=False)
     fast = self_influence(net, images, rank=ALL, progress=False)
     assert not torch.allclose(fast.values, exact.values, rtol=1e-3)
@@ -85,7 +85,7 @@ def test_a_small_rank_ranks_as_the_exact_mode():
 @settings(max_examples=60)
 def test_squares_are_those_of_the_rotated_gradient(images, groups, width, height, positions, rank):
     factors = normal_factors(groups, images, positions, width, height)
-    basis = BandedBasis.of(covariance(width, 1, groups), covariance(height, 2, groups), rank)
+    basis = TruncatedBasis.of(covariance(width, 1, groups), covariance(height, 2, groups), rank)
     squares = torch.cat(list(basis.squares(factors)), dim=1)
     rotated = basis.outputs.mT[:, None] @ factors.product()
     head = (rotated @ basis.inputs[:, None]).square()
@@ -105,7 +105,7 @@ def test_every_coordinate_is_in_one_band_and_bands_widen(count):
     widths = member.sum(0)
     assert (widths > 0).all()
     assert widths[0] == 1
-    assert len(widths) <= banded.BANDS
+    assert len(widths) <= truncated.BANDS
     # wider by a constant factor, up to the rounding of their edges
     assert (widths.diff() >= -1).all()
 
@@ -138,7 +138,7 @@ def test_the_widest_layer_has_the_rank_and_the_others_the_same_share():
 def test_the_tails_weight_is_exact_where_kfac_is():
     """With Λ_ji = s_j a_i and mass in proportion to it, the tail counts as its single directions would."""
     A, S = covariance(100), covariance(3, 1)
-    basis = BandedBasis.of(A, S, 20)
+    basis = TruncatedBasis.of(A, S, 20)
     a, s = torch.linalg.eigvalsh(A)[0].flip(0), torch.linalg.eigvalsh(S)[0].flip(0)
     Λ = s[:, None] * a
     moments = torch.cat([Λ[:, :20], Λ[:, 20:].sum(1, keepdim=True)], dim=1)[None]
@@ -164,7 +164,7 @@ def test_the_error_is_estimated_from_half_the_rank():
     half = self_influence(encoder, images, rank=64, progress=False)
     fast = self_influence(encoder, images, rank=128, progress=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(banded, "BANDS", 500)
+        patch.setattr(truncated, "BANDS", 500)
         single = self_influence(encoder, images, rank=128, progress=False)
     between = float((half.values / single.values - 1).abs().median())
     assert fast.deviation.relative == pytest.approx(between, rel=0.1)
@@ -182,7 +182,7 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, full_covariances, 
 
 
 def test_a_tolerance_takes_the_least_rank_that_keeps_it(monkeypatch):
-    monkeypatch.setattr(banded, "BANDS", 500)  # so that the rank alone decides
+    monkeypatch.setattr(truncated, "BANDS", 500)  # so that the rank alone decides
     torch.manual_seed(0)
     encoder, images = build_encoder(4), load("controlled", n=60)
 

@@ -7,12 +7,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from influence_lib.errors import InputError
 from influence_lib.influence import self_influence
 from influence_lib.influence.curvature import cost
-from influence_lib.influence.curvature.banded import BandedBasis
 from influence_lib.influence.curvature.cost import LayerSize, Plan, layer_sizes, matmul_rate, operations
-from influence_lib.influence.curvature.kronecker import KroneckerBasis, add_covariance
-from influence_lib.influence.curvature.passes import gradient_source
+from influence_lib.influence.curvature.kronecker import KroneckerBasis
+from influence_lib.influence.curvature.problem import add_covariance
+from influence_lib.influence.curvature.truncated import TruncatedBasis
 from influence_lib.influence.views.gradients import Factors
-from influence_lib.influence.views.perturbations import GaussianNoise
+from influence_lib.influence.views.source import gradient_source
+from influence_lib.influence.views.two_views import TwoViews
 
 IMAGES = 3
 SIZES = [LayerSize(1, 8, 20, 5), LayerSize(1, 8, 20, 30), LayerSize(1, 30, 20, 25), LayerSize(1, 6, 64, 200)]
@@ -37,8 +38,8 @@ def test_rotations_are_counted(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_banded_coordinates_are_counted(size):
-    basis = BandedBasis.of(torch.eye(size.width)[None], torch.eye(size.height)[None], 4)
+def test_truncated_coordinates_are_counted(size):
+    basis = TruncatedBasis.of(torch.eye(size.width)[None], torch.eye(size.height)[None], 4)
     rank = basis.inputs.shape[2]
     found = counted(lambda: list(basis.squares(factors_of(size))))
     assert found == IMAGES * operations(size, rank)["scores"]
@@ -57,7 +58,7 @@ def test_covariances_are_counted(size):
 
 
 def test_sizes_are_those_of_the_factors(grouped_net, images):
-    source = gradient_source(grouped_net, images, GaussianNoise(), "cosine", "one", None, 1, 0, "cpu", "fp32")
+    source = gradient_source(grouped_net, images, TwoViews(), device="cpu")
     sizes = layer_sizes(source)
     batch = source.pairs.batch(torch.arange(2))
     for name, (activations, gradients) in source.factors(batch):
