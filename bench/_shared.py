@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from influence_lib.atomic import written_whole
 from influence_lib.device import autocast_dtype
 
 __all__ = ["RESULTS", "Runs", "flat", "machine", "positive", "ratio", "write"]
@@ -61,11 +62,9 @@ def machine(libraries: Sequence[str]) -> dict[str, Any]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name and rename it, so that it is never there in part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    temporary.replace(path)
+    """Write a file that is never there in part."""
+    with written_whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def positive(text: str) -> int:

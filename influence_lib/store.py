@@ -33,6 +33,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from influence_lib import __version__
+from influence_lib.atomic import written_whole
 from influence_lib.errors import InputError, check_choice, reject
 
 __all__ = [
@@ -351,18 +352,14 @@ def _compute(settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Any
     seconds = time.perf_counter() - started
     if not isinstance(values, Mapping) or not values:
         reject("the value of compute()", values, "a dict with at least one value to store")
-    partial = folder.with_name(PARTIAL + folder.name)
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        for name, value in values.items():
-            _write(partial, name, value)
-        _write_manifest(partial, settings, seconds, root)
-        partial.rename(folder)
+        with written_whole(folder, folder.with_name(PARTIAL + folder.name)) as partial:
+            partial.mkdir()
+            for name, value in values.items():
+                _write(partial, name, value)
+            _write_manifest(partial, settings, seconds, root)
     except (OSError, safetensors.SafetensorError) as error:
         raise _unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from influence_lib import __version__
+from influence_lib.atomic import written_whole
 from influence_lib.book.chapters import Chapter
 from influence_lib.book.layout import Book, BookError
 from influence_lib.device import resolve_device
@@ -77,12 +78,8 @@ def execute(chapter: Chapter, book: Book) -> None:
 
 
 def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    try:
+    with written_whole(file) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _run(chapter: Chapter, book: Book) -> NotebookNode:

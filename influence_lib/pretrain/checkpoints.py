@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from influence_lib import store
+from influence_lib.atomic import written_whole
 from influence_lib.errors import InputError, check_choice, check_integer, reject
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.interchange import Normalisation, load_foreign
@@ -49,17 +50,14 @@ def save_state(folder: Path, state: TrainingState) -> None:
         If it cannot be written, on a full disk for instance; what was there is kept.
     """
     final = folder / f"epoch-{state.meta['epoch']:04d}"
-    temporary = folder / WRITING
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # a killed run's
-        temporary.mkdir()
-        save_file(_contiguous(state.encoder), temporary / ENCODER)
-        save_file(_contiguous(state.training), temporary / TRAINING)
-        sums = {name: _checksum(temporary / name) for name in (ENCODER, TRAINING)}
-        (temporary / META).write_text(json.dumps({**state.meta, "sha256": sums}, indent=1))
-        temporary.rename(final)
+        with written_whole(final, folder / WRITING) as partial:
+            partial.mkdir()
+            save_file(_contiguous(state.encoder), partial / ENCODER)
+            save_file(_contiguous(state.training), partial / TRAINING)
+            sums = {name: _checksum(partial / name) for name in (ENCODER, TRAINING)}
+            (partial / META).write_text(json.dumps({**state.meta, "sha256": sums}, indent=1))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise InputError(
             f"checkpoint {str(final)!r} cannot be written ({error}): make room or name another folder; the run then"
             " goes on from the last one that was."

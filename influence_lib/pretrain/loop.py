@@ -22,7 +22,7 @@ from influence_lib.pretrain.collapse import effective_rank, has_collapsed, sprea
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.lars import LARS
-from influence_lib.pretrain.methods import METHODS, MomentumMethod
+from influence_lib.pretrain.methods import METHODS, Method
 from influence_lib.pretrain.patchconv import use_patch_convolutions
 from influence_lib.pretrain.views import RunViews, TwoViews, memory_layout, view_threads
 
@@ -57,8 +57,8 @@ def pretrain_settings(
     """
     check_images("images", images, least=2)
     method_class = METHODS[check_choice("method", method, list(METHODS))]
-    if method == "supervised":
-        _check_classes(images)
+    if method_class.LABELS:
+        _check_classes(method, images)
     if not isinstance(augmentation, AugmentationSettings | None):
         reject("augmentation", augmentation, "AugmentationSettings or None")
     check_choice("precision", precision, ("auto", *PRECISIONS))
@@ -74,21 +74,22 @@ def pretrain_settings(
         "seed": check_integer("seed", seed, 0, MAX_SEED),
         "precision": "fp32" if dtype is None else str(dtype).removeprefix("torch."),
         "augmentation": (augmentation or AugmentationSettings()).describe(),
-        "hyper": {**method_class.DEFAULTS, **_check_hyper(method_class.DEFAULTS, hyper)},
+        "hyper": {**method_class.DEFAULTS, **_check_hyper(method_class, hyper)},
         "data": images.describe(),
     }
 
 
-def _check_classes(images: ImageSet) -> None:
+def _check_classes(method: str, images: ImageSet) -> None:
     """Refuse images from which a classifier has nothing to learn."""
     if bool((images.labels < 0).any()):
-        reject("method", "supervised", "one without labels for images without labels")
+        reject("method", method, "one without labels for images without labels")
     if len(images.labels.unique()) < 2:
-        reject("method", "supervised", "one without labels for images of a single class")
+        reject("method", method, "one without labels for images of a single class")
 
 
-def _check_hyper(defaults: Mapping[str, float], hyper: Mapping[str, object]) -> dict[str, float]:
+def _check_hyper(method: type[Method], hyper: Mapping[str, object]) -> dict[str, float]:
     """Return hyper-parameters as plain numbers: whole ones where the default is one."""
+    defaults = method.DEFAULTS
     if unknown := set(hyper) - set(defaults):
         reject("hyper-parameter", min(unknown), list(defaults))
     numbers: dict[str, float] = {}
@@ -98,7 +99,7 @@ def _check_hyper(defaults: Mapping[str, float], hyper: Mapping[str, object]) -> 
         elif name == "weight_decay":
             numbers[name] = check_number(name, value, least=0)
         else:
-            numbers[name] = check_number(name, value, above=0, most=1 if name.endswith("_tau") else math.inf)
+            numbers[name] = check_number(name, value, above=0, most=1 if name in method.SHARES else math.inf)
     return numbers
 
 
@@ -250,8 +251,7 @@ class _Run:
             weight_decay=hyper["weight_decay"],
         )
         dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16, "fp32": None}[settings["precision"]]
-        target = self.method.momentum_encoder if isinstance(self.method, MomentumMethod) else None
-        self.views = TwoViews(self.encoder, images.images.shape[-1], augmentation, dtype, target)
+        self.views = TwoViews(self.encoder, images.images.shape[-1], augmentation, dtype, self.method.target_encoder())
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
         self.epoch = 0
         self.history: list[dict[str, float]] = []

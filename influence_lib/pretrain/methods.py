@@ -2,8 +2,8 @@
 
 A `Method` owns everything that is trained or kept beside the encoder: projector, predictor, momentum networks,
 queue, centre. The losses are solo-learn's; heads, momentum and hyper-parameters follow its classes, which the
-tests compare. To add a method, give it a `TITLE`, `DEFAULTS` (its hyper-parameters, with the papers' values) and
-`loss`, and list it in `METHODS`; the loop in `loop.py` needs nothing else.
+tests compare. To add a method, give it a `TITLE`, `DEFAULTS` (its hyper-parameters, with the papers' values), `SCALED`
+(which of them go with the size of the run) and `loss`, and list it in `METHODS`; nothing else asks for its name.
 """
 
 import copy
@@ -71,7 +71,10 @@ class Method(nn.Module):
 
     TITLE: ClassVar[str]
     DEFAULTS: ClassVar[dict[str, float]]
-    LARS: ClassVar[bool] = True
+    SCALED: ClassVar[dict[str, str]] = {}  # hyper-parameter → the rule of `scaling.RULES` by which it is scaled
+    SHARES: ClassVar[tuple[str, ...]] = ()  # hyper-parameters that are at most 1
+    LARS: ClassVar[bool] = True  # whether the optimiser is LARS, and not plain SGD
+    LABELS: ClassVar[bool] = False  # whether the loss looks at the labels
     SOLO: ClassVar[str | None] = None  # the loss of solo-learn's that is used
 
     def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
@@ -79,6 +82,10 @@ class Method(nn.Module):
         self.hyper = dict(hyper)
         if self.SOLO is not None:  # here and not at the first batch: it may not be installed
             self.solo_loss = getattr(solo, self.SOLO)
+
+    def target_encoder(self) -> Momentum | None:
+        """Return the network whose features of the views are the loss's targets, where there is one."""
+        return None
 
     def begin_epoch(self, epoch: int) -> None:
         """Prepare for an epoch, counted from 0."""
@@ -110,9 +117,14 @@ class MomentumMethod(Method):
     τ goes from ``base_tau`` to ``final_tau`` along a cosine (Grill et al. 2020, and solo-learn).
     """
 
+    SHARES: ClassVar[tuple[str, ...]] = ("base_tau", "final_tau")
     projector: nn.Module
     momentum_encoder: Momentum
     momentum_projector: Momentum
+
+    def target_encoder(self) -> Momentum:
+        """Return the average of the encoder."""
+        return self.momentum_encoder
 
     def _start_averages(self, encoder: Encoder) -> None:
         """Start the averages where encoder and projector are."""
@@ -139,6 +151,7 @@ class Supervised(Method):
     """The supervised control: the same views, network and loop, with a linear classifier and labels."""
 
     TITLE: ClassVar[str] = "supervised"
+    LABELS: ClassVar[bool] = True
     DEFAULTS: ClassVar[dict[str, float]] = {"lr": 0.4, "weight_decay": 1e-5}
 
     def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
@@ -162,6 +175,7 @@ class SimCLR(Method):
         "projector_hidden": 2048,
         "projector_out": 256,
     }
+    SCALED: ClassVar[dict[str, str]] = {"projector_hidden": "width", "projector_out": "width"}
 
     def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
         super().__init__(encoder, n_classes, epochs, hyper)
@@ -175,6 +189,8 @@ class SimCLR(Method):
 
 class DimensionMethod(Method):
     """A method whose loss looks at the dimensions of a wide projection, by a projector of three layers."""
+
+    SCALED: ClassVar[dict[str, str]] = {"projector_hidden": "width", "projector_out": "width"}
 
     def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
         super().__init__(encoder, n_classes, epochs, hyper)
@@ -238,6 +254,14 @@ class BYOL(MomentumMethod):
         "base_tau": 0.99,
         "final_tau": 1.0,
     }
+    SCALED: ClassVar[dict[str, str]] = {
+        "lr": "fourth root of steps",
+        "projector_hidden": "width",
+        "projector_out": "width",
+        "predictor_hidden": "width",
+        "base_tau": "epochs of memory",
+        "final_tau": "epochs of memory",
+    }
 
     def __init__(self, encoder: Encoder, n_classes: int, epochs: int, hyper: Hyper):
         super().__init__(encoder, n_classes, epochs, hyper)
@@ -270,6 +294,12 @@ class MoCo(MomentumMethod):
         "projector_out": 256,
         "base_tau": 0.99,
         "final_tau": 0.999,
+    }
+    SCALED: ClassVar[dict[str, str]] = {
+        "lr": "fourth root of steps",
+        "queue_size": "part of the images",
+        "projector_hidden": "width",
+        "projector_out": "width",
     }
     LARS: ClassVar[bool] = False
     queues: Tensor
@@ -344,6 +374,16 @@ class DINO(MomentumMethod):
         "frozen_prototypes_epochs": 1,
         "base_tau": 0.9995,
         "final_tau": 1.0,
+    }
+    SCALED: ClassVar[dict[str, str]] = {
+        "lr": "fourth root of steps",
+        "projector_hidden": "width",
+        "projector_out": "width",
+        "prototypes": "width",
+        "warmup_teacher_epochs": "part of the run",
+        "frozen_prototypes_epochs": "part of the run",
+        "base_tau": "epochs of memory",
+        "final_tau": "epochs of memory",
     }
     projector: DINOHead
 

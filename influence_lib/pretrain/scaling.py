@@ -1,11 +1,61 @@
 """The papers' hyper-parameters at another scale."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from influence_lib.errors import check_choice, check_integer, reject
-from influence_lib.pretrain.methods import METHODS, MomentumMethod
+from influence_lib.pretrain.methods import METHODS
 
-__all__ = ["scaled_hyper"]
+__all__ = ["RULES", "Scale", "scaled_hyper"]
 
-PAPER_WIDTH, PAPER_IMAGES, PAPER_EPOCHS, PAPER_BATCH = 64, 50_000, 1000, 256
+
+@dataclass(frozen=True)
+class Scale:
+    """The size of an encoder and of its training; the papers' by default."""
+
+    width: int = 64
+    n_images: int = 50_000
+    epochs: int = 1000
+    batch_size: int = 256
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of full batches."""
+        return self.n_images // self.batch_size
+
+
+PAPER = Scale()
+
+
+def _with_width(value: float, run: Scale) -> float:
+    return max(1, round(value * run.width / PAPER.width))
+
+
+def _epochs_of_memory(value: float, run: Scale) -> float:
+    return value ** (PAPER.steps_per_epoch / run.steps_per_epoch)
+
+
+def _fourth_root_of_steps(value: float, run: Scale) -> float:
+    steps_ratio = PAPER.steps_per_epoch / run.steps_per_epoch
+    return value * (run.epochs / (PAPER.epochs * steps_ratio)) ** 0.25
+
+
+def _part_of_the_images(value: float, run: Scale) -> float:
+    return max(1, round(value * run.n_images / PAPER.n_images / run.batch_size)) * run.batch_size
+
+
+def _part_of_the_run(value: float, run: Scale) -> float:
+    return max(1, round(value * run.epochs / PAPER.epochs))
+
+
+RULES: dict[str, Callable[[float, Scale], float]] = {
+    "width": _with_width,
+    "epochs of memory": _epochs_of_memory,
+    "fourth root of steps": _fourth_root_of_steps,
+    "part of the images": _part_of_the_images,
+    "part of the run": _part_of_the_run,
+}
+"""By which a hyper-parameter goes with the size of a run, see `scaled_hyper`; methods name them in `SCALED`."""
 
 
 def scaled_hyper(method: str, width: int, n_images: int, epochs: int, batch_size: int = 256) -> dict[str, float]:
@@ -48,18 +98,5 @@ def scaled_hyper(method: str, width: int, n_images: int, epochs: int, batch_size
     n_images, batch_size = check_integer("n_images", n_images), check_integer("batch_size", batch_size)
     if n_images < batch_size:
         reject("n_images", n_images, f"at least the batch size, {batch_size}")
-    steps_ratio = (PAPER_IMAGES // PAPER_BATCH) / (n_images // batch_size)
-    shorter = epochs / (PAPER_EPOCHS * steps_ratio)
-    scaled = dict(METHODS[method].DEFAULTS)
-    for name, value in scaled.items():
-        if name == "lr" and issubclass(METHODS[method], MomentumMethod):
-            scaled[name] = value * shorter**0.25
-        elif name.endswith(("_hidden", "_out")) or name == "prototypes":
-            scaled[name] = max(1, round(value * width / PAPER_WIDTH))
-        elif name.endswith("_tau") and method != "moco":
-            scaled[name] = value**steps_ratio
-        elif name == "queue_size":
-            scaled[name] = max(1, round(value * n_images / PAPER_IMAGES / batch_size)) * batch_size
-        elif name.endswith("_epochs"):
-            scaled[name] = max(1, round(value * epochs / PAPER_EPOCHS))
-    return scaled
+    run, chosen = Scale(width, n_images, epochs, batch_size), METHODS[method]
+    return chosen.DEFAULTS | {name: RULES[rule](chosen.DEFAULTS[name], run) for name, rule in chosen.SCALED.items()}

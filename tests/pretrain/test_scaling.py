@@ -2,6 +2,7 @@ import pytest
 
 from influence_lib.errors import InputError
 from influence_lib.pretrain import METHODS, scaled_hyper
+from influence_lib.pretrain.scaling import RULES
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -30,6 +31,13 @@ def test_mocos_queue_holds_the_same_part_of_the_images_in_whole_batches():
 def test_dino_warms_up_for_the_same_part_of_the_run():
     hyper = scaled_hyper("dino", 64, 50_000, 80)
     assert (hyper["warmup_teacher_epochs"], hyper["frozen_prototypes_epochs"]) == (4, 1)
+
+
+def test_what_a_method_scales_is_one_of_its_hyper_parameters_by_a_rule_that_there_is():
+    for method in METHODS.values():
+        assert method.SCALED.keys() <= method.DEFAULTS.keys()
+        assert set(method.SCALED.values()) <= RULES.keys()
+        assert set(method.SHARES) <= method.DEFAULTS.keys()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,8 +1,6 @@
 """Passes over pairs of views: what gradients add up to, batch by batch, interruptible and resumable."""
 
-import contextlib
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
+from influence_lib.atomic import written_whole
 from influence_lib.errors import InputError
 from influence_lib.influence.views.losses import MSE
 from influence_lib.influence.views.pairs import BATCH_SIZE, PairBatch
@@ -27,6 +26,7 @@ __all__ = ["Step", "Totals", "Unfinished", "accumulate", "explain"]
 
 SAVE_SECONDS = 60.0
 NAMED = 5  # image ids in an error message
+ATTEMPTS = 3  # at writing, where another process removes the folder
 
 Totals = dict[str, Tensor]
 Step = Callable[[Totals, PairBatch, LayerFactors], None]
@@ -83,21 +83,14 @@ class Unfinished:
         if self.folder is None:
             return
         metadata = {"batches": str(batches), "sha256": _checksum(totals, str(batches))}
-        temporary = self._file(stage).with_suffix(f".{os.getpid()}.partial")
-        for last in (
-            False,
-            False,
-            True,
-        ):  # another process with the same scores may be at its end, and clear the folder
+        for attempt in range(ATTEMPTS):
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                safetensors.torch.save_file(totals, temporary, metadata=metadata)
-                temporary.replace(self._file(stage))
+                with written_whole(self._file(stage)) as partial:
+                    safetensors.torch.save_file(totals, partial, metadata=metadata)
                 return
             except (OSError, SafetensorError) as error:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-                if last or self.folder.is_dir():
+                # another process with the same scores may be at its end, and have cleared the folder
+                if attempt == ATTEMPTS - 1 or self.folder.is_dir():
                     raise InputError(
                         f"The finished batches in {self.folder} cannot be written ({error}): make room and run again."
                     ) from error
