@@ -13,7 +13,7 @@ __all__ = ["Estimate", "bootstrapped", "mean", "share"]
 
 RESAMPLES = 500  # where a statistic takes long
 RESAMPLES_OF_MEAN = 9999
-HELD = 2**20  # resampled units that are held at once
+UNITS_AT_ONCE = 2**20  # resampled units that are held at once
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def bootstrapped(
             statistic,
             paired=True,
             n_resamples=resamples,
-            batch=max(1, HELD // len(data[0])),
+            batch=max(1, UNITS_AT_ONCE // len(data[0])),
             method="percentile",
             rng=rng,
         ).confidence_interval

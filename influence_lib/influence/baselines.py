@@ -19,7 +19,7 @@ from influence_lib.pretrain.representations import prepare, represent
 
 __all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss", "statistic_scores"]
 
-HELD = 2**24  # distances that are held at once: 64 MiB in float32
+DISTANCES_AT_ONCE = 2**24  # distances that are held at once: 64 MiB in float32
 
 
 @torch.no_grad()
@@ -198,7 +198,9 @@ def knn_distance(
     k = check_integer("k", k, 1, others, f"a whole number from 1 to {others}, the number of other images")
     unit = F.normalize(embed(encoder, images, device=device, progress=progress), dim=1).to(resolve_device(device))
     # bounds the distances to all images and the k neighbours' representations
-    parts = torch.arange(len(unit), device=unit.device).split(max(1, HELD // max(len(unit), k * unit.shape[1])))
+    parts = torch.arange(len(unit), device=unit.device).split(
+        max(1, DISTANCES_AT_ONCE // max(len(unit), k * unit.shape[1]))
+    )
     distances = [_neighbour_distance(unit, rows, k) for rows in tqdm(parts, desc="neighbours", disable=not progress)]
     settings = {"score": "kNN distance", "k": k, "data": images.describe()}
     return Scores(torch.cat(distances).cpu()[None], images.ids, settings)

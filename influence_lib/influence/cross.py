@@ -23,7 +23,7 @@ from influence_lib.pretrain.evaluate import check_images
 
 __all__ = ["CrossInfluence", "cross_influence"]
 
-HELD_BYTES = 4 * 2**30  # of the queries' gradients
+QUERY_BYTES = 4 * 2**30  # of the queries' gradients
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ def _halves(source: GradientSource, curvature: Curvature, queries: ImageSet) -> 
     asked = source.with_images(queries)
     first = asked.pairs.batch(torch.tensor([0]))
     held = sum(piece.nbytes for piece in curvature.halves(asked.factors(first))) * len(asked.pairs)
-    if held > HELD_BYTES:
+    if held > QUERY_BYTES:
         raise InputError(
             f"the number of queries is {len(queries)}, whose gradients in {asked.pairs.views.draws} draws take"
-            f" {held / 2**30:.1f} GiB, but they must fit into {HELD_BYTES / 2**30:.0f} GiB: ask in parts."
+            f" {held / 2**30:.1f} GiB, but they must fit into {QUERY_BYTES / 2**30:.0f} GiB: ask in parts."
         )
     by_draw = []
     for of_draw in asked.pairs.spaced(None).split(len(queries)):

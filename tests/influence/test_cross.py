@@ -56,7 +56,7 @@ def test_batches_and_order_do_not_matter(net, images, monkeypatch):
     asked = {"draws": 2, "progress": False}
     whole = cross_influence(net, images.subset([4, 0, 9]), images, **asked).values
     monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 5)
-    monkeypatch.setattr("influence_lib.influence.curvature.kronecker.HELD", 1)
+    monkeypatch.setattr("influence_lib.influence.curvature.kronecker.ENTRIES_AT_ONCE", 1)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     shuffled = cross_influence(net, images.subset([0, 9, 4]), images.subset(order), **asked).values
     torch.testing.assert_close(shuffled, whole[[1, 2, 0]][:, order], rtol=1e-3, atol=1e-4 * float(whole.abs().max()))
@@ -91,7 +91,7 @@ def test_an_interrupted_run_goes_on(net, images, tmp_path, monkeypatch):
 
 
 def test_queries_that_do_not_fit_are_refused(net, images, monkeypatch):
-    monkeypatch.setattr(cross, "HELD_BYTES", 1000)
+    monkeypatch.setattr(cross, "QUERY_BYTES", 1000)
     with pytest.raises(InputError, match="the number of queries is 12, whose gradients in 2 draws take"):
         cross_influence(net, images, images, draws=2, progress=False)
 

@@ -33,7 +33,7 @@ __all__ = [
 
 KINDS = ("ekfac", "kfac", "diagonal", "identity")
 # entries of per-sample gradients that are held at once, 16 MiB in float32: they stay in the processor's cache
-HELD = 2**22
+ENTRIES_AT_ONCE = 2**22
 
 
 class ParameterBasis:
@@ -82,12 +82,12 @@ def rotate(rows: Tensor, vectors: Tensor) -> Tensor:
 
 
 def chunks(factors: Factors, held: int | None = None) -> Iterator[Factors]:
-    """Yield the factors of so many images at a time that what is held of them stays within `HELD` entries.
+    """Yield the factors of so many images at a time that what is held of them stays within `ENTRIES_AT_ONCE` entries.
 
     Of each image and group that is `held` entries; None is those of the gradient.
     """
     groups, _, _, width = factors.activations.shape
-    images = max(1, HELD // (groups * (held or width * factors.gradients.shape[3])))
+    images = max(1, ENTRIES_AT_ONCE // (groups * (held or width * factors.gradients.shape[3])))
     for parts in zip(factors.activations.split(images, 1), factors.gradients.split(images, 1), strict=True):
         yield Factors(*parts)
 

@@ -246,7 +246,7 @@ def test_either_way_of_rotating_gives_the_same(images, groups, width, height, po
     )
     expected = torch.einsum("kpo,kbpq,kqi->kboi", basis.outputs, factors.product(), basis.inputs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "HELD", held)
+        patch.setattr(module, "ENTRIES_AT_ONCE", held)
         torch.testing.assert_close(torch.cat(list(basis.coordinates(factors)), dim=1), expected)
         torch.testing.assert_close(torch.cat(list(ParameterBasis().coordinates(factors)), dim=1), factors.product())
 
@@ -255,7 +255,7 @@ def test_either_way_of_rotating_gives_the_same(images, groups, width, height, po
     ("held", "images"), [(1, 1), (2 * 3 * 4, 1), (2 * 3 * 4 * 5, 5), (2 * 3 * 4 * 6 - 1, 5), (10**9, 7)]
 )
 def test_chunks_hold_no_more_than_their_share(held, images, monkeypatch):
-    monkeypatch.setattr(module, "HELD", held)
+    monkeypatch.setattr(module, "ENTRIES_AT_ONCE", held)
     factors = normal_factors(2, 7, 5, 3, 4)
     parts = list(chunks(factors))
     assert [part.activations.shape[1] for part in parts] == ([images] * 7)[: 7 // images] + [7 % images] * (
@@ -327,7 +327,7 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, curvature, loss, m
     arguments["precision"] = "fp64"  # where what is left is the rounding of the result to float32
     whole = self_influence(net, images, **arguments)
     monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
-    monkeypatch.setattr(module, "HELD", 1)
+    monkeypatch.setattr(module, "ENTRIES_AT_ONCE", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     shuffled = self_influence(net, images.subset(order), **arguments)
     torch.testing.assert_close(shuffled.by_draw, whole.by_draw[:, order], rtol=1e-6, atol=0)

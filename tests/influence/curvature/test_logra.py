@@ -192,7 +192,7 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, init, monkeypatch)
 
     whole = scores(images)
     monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
-    monkeypatch.setattr(curvature, "HELD", 1)
+    monkeypatch.setattr(curvature, "ENTRIES_AT_ONCE", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(scores(images.subset(order)), whole[order])
 

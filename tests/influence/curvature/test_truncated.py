@@ -175,7 +175,7 @@ def test_scores_do_not_depend_on_batches_chunks_or_order(net, full_covariances, 
     arguments = {"rank": 4, "draws": 2, "precision": "fp64", "progress": False}
     whole = self_influence(net, images, **arguments)
     monkeypatch.setattr("influence_lib.influence.views.pairs.BATCH_SIZE", 4)
-    monkeypatch.setattr("influence_lib.influence.curvature.kronecker.HELD", 1)
+    monkeypatch.setattr("influence_lib.influence.curvature.kronecker.ENTRIES_AT_ONCE", 1)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
     shuffled = self_influence(net, images.subset(order), **arguments)
     torch.testing.assert_close(shuffled.by_draw, whole.by_draw[:, order], rtol=1e-6, atol=0)
