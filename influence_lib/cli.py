@@ -6,6 +6,7 @@ sentence, with exit status 2.
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,6 +16,8 @@ from influence_lib.errors import InputError
 
 __all__ = ["main"]
 
+# a full disk, a quota, a folder that may not be written to: nothing that a traceback would explain
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
 COMMANDS = {
     "data": ("influence_lib.data.commands", "list, download and describe image sets"),
     "encoders": ("influence_lib.pretrain.commands", "list the encoders that ship, or train them again"),
@@ -45,3 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        print(f"error: {error.filename or 'a file'} cannot be written ({error.strerror}).", file=sys.stderr)
+        return 1

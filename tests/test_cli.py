@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -53,6 +54,25 @@ def test_wrong_input_is_one_sentence_and_status_2(capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: --kind is 'nothing', but it must be ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 1), (errno.EACCES, 1)])
+def test_what_the_machine_refuses_is_one_sentence(number, status, capsys, monkeypatch):
+    def full(arguments):
+        raise OSError(number, os.strerror(number), "page.md")
+
+    monkeypatch.setattr("influence_lib.results._run", full)
+    assert main(["results"]) == status
+    assert capsys.readouterr().err == f"error: page.md cannot be written ({os.strerror(number)}).\n"
+
+
+def test_other_errors_of_the_system_keep_their_traceback(monkeypatch):
+    def missing(arguments):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "page.md")
+
+    monkeypatch.setattr("influence_lib.results._run", missing)
+    with pytest.raises(FileNotFoundError):
+        main(["results"])
 
 
 @pytest.mark.parametrize("words", [[], ["nothing"], ["--nothing"]])
