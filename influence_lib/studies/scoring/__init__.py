@@ -46,7 +46,7 @@ from influence_lib.studies.scoring.settings import (
     reliability_by_draws,
     spearman_brown,
 )
-from influence_lib.studies.scoring.small_encoder import AgainstExact, against_exact, small_encoder
+from influence_lib.studies.scoring.small_encoder import AgainstExact, against_exact, train_small_encoder
 from influence_lib.studies.scoring.upweighting import Upweighting, upweight
 
 __all__ = [
@@ -86,11 +86,11 @@ __all__ = [
     "reliability_by_draws",
     "scored_weights",
     "shared_top",
-    "small_encoder",
     "spearman_brown",
     "spectra",
     "trace_ratio",
     "trace_ratios",
+    "train_small_encoder",
     "upweight",
     "view_gradients",
 ]

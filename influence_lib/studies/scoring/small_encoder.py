@@ -17,7 +17,7 @@ from influence_lib.studies.scoring.comparison import beside
 from influence_lib.studies.scoring.matrices import default_damping
 from influence_lib.studies.scoring.scorer import Scorer
 
-__all__ = ["AgainstExact", "against_exact", "small_encoder"]
+__all__ = ["AgainstExact", "against_exact", "train_small_encoder"]
 
 STEPS, BATCH, RATE, TEMPERATURE = 200, 100, 0.01, 0.2  # of its training
 BASELINES = ("gradient norm", "raw loss")
@@ -52,7 +52,7 @@ class AgainstExact:
         return bool(self.table.loc[name, "agreement"].above(self.best_baseline))
 
 
-def small_encoder(images: ImageSet, noise: GaussianNoise, seed: int = 0) -> nn.Sequential:
+def train_small_encoder(images: ImageSet, noise: GaussianNoise, seed: int = 0) -> nn.Sequential:
     """Train two convolutions and a linear layer to recognise the noisy copy of each image among the copies of others.
 
     Parameters
@@ -76,7 +76,7 @@ def small_encoder(images: ImageSet, noise: GaussianNoise, seed: int = 0) -> nn.S
 
     Examples
     --------
-    >>> small_encoder(data.load("controlled", n=200, size=16), influence.GaussianNoise())
+    >>> train_small_encoder(data.load("controlled", n=200, size=16), influence.GaussianNoise())
     """
     check_images("images", images, least=2)
     pixels = images.images.float() / 255

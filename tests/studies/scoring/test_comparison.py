@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
-from influence_lib.influence import self_influence
+from influence_lib.influence import GaussianNoise, self_influence
 from influence_lib.studies.scoring import (
     Comparison,
     Scorer,
@@ -85,9 +86,9 @@ def test_nine_scores_of_any_encoder(scorer, images):
     assert next(iter(agreements)) == ("EK-FAC", "K-FAC")
 
 
-def test_stored_scores_are_computed_once(scorer, images, tmp_path, monkeypatch):
+def test_stored_scores_are_computed_once(images, tmp_path, monkeypatch):
     monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
-    kept = Scorer(scorer.encoder, scorer.perturbation, place="artifacts")
+    kept = Scorer(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), GaussianNoise(0.05, 0.3), place="artifacts")
     computed = (
         kept.scores(self_influence, images, curvature="identity", draws=3),
         kept.cross(images, images, "identity"),
@@ -102,7 +103,7 @@ def test_stored_scores_are_computed_once(scorer, images, tmp_path, monkeypatch):
 
 def test_the_top_is_shared_with_a_reference_and_with_itself():
     a = scores_of([[4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.0, 1.0]])
-    b = scores_of([[0.0, 9.0, 0.0, 8.0], [9.0, 0.0, 8.0, 1.0]])
+    b = scores_of([[0.0, 10.0, 0.0, 8.0], [1.0, 0.0, 9.0, 0.0]])
     found = shared_top(a, {"a": a, "b": b, "single": scores_of([1.0, 2.0, 3.0, 4.0])}, k=2)
     assert found["shared"].to_dict() == {"a": 1, "b": 0.5, "single": 0}
     assert found["reliability"].fillna(-1).to_dict() == {"a": 1, "b": 0, "single": -1}

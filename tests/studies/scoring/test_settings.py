@@ -39,8 +39,9 @@ def test_the_lowest_is_with_the_default():
 def test_other_matrices_are_held_against_ekfac(scorer, images):
     found = other_matrices(scorer, images)
     assert list(found.table.index[found.table["ratio"].notna()]) == [SAMPLED, BANDS]
-    assert found.measured == pytest.approx(0, abs=1e-4)  # with as few inputs no eigenvector is left for bands
-    assert found.table["agreement"][BANDS].value > 0.999
+    assert abs(found.table.loc[BANDS, "ratio"] - 1) <= found.measured < 0.1
+    assert found.table["agreement"][BANDS].value > 0.95
+    assert found.table["agreement"].map(lambda agreement: agreement.n).tolist() == [24] * 5
     assert found.deviation.rank == 64
 
 
@@ -51,13 +52,13 @@ def test_reliability_of_a_signal_in_noise_follows_spearman_and_brown():
     assert found.index.tolist() == [1, 2, 4]
     expected = spearman_brown(0.5, found.index.to_numpy())
     np.testing.assert_allclose(found, expected, atol=0.03)  # of ranks, and not of values
-    assert reliability_by_draws(scores_of(np.tile(np.arange(5.0), (2, 1)))).to_dict() == {1: 1}
+    assert reliability_by_draws(scores_of(np.tile(np.arange(5.0), (2, 1)))).to_dict() == {1: pytest.approx(1)}
 
 
 def test_every_pair_of_draws_counts_once():
     """Of four draws 1 and 2 agree, 3 and 4 are opposite: the mean is 0."""
     x = np.arange(6.0)
-    assert reliability_by_draws(scores_of([x, x, x, -x])).loc[1] == pytest.approx(0)
+    assert reliability_by_draws(scores_of(np.stack([x, x, x, -x]))).loc[1] == pytest.approx(0)
 
 
 def test_one_draw_has_no_reliability():
