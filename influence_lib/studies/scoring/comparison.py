@@ -76,12 +76,12 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether the two rankings differ by more than noise: the interval of ρ* lies below 1."""
+        """Whether the two rankings differ by more than noise, which is where the interval of ρ* lies below 1."""
         return self.corrected.below(1)
 
     @property
     def explained(self) -> Estimate:
-        """Of the variance of one ranking without noise, the part that the other explains: ρ*², in [0, 1]."""
+        """The part ρ*² of the variance of one ranking without noise that the other explains, in [0, 1]."""
         r = self.corrected
         value, low, high = np.minimum(1, np.square([r.value, r.low, r.high]))
         least = 0.0 if r.low < 0 < r.high else np.minimum(low, high)

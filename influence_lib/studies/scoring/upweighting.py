@@ -50,12 +50,12 @@ class Upweighting:
 
     @property
     def left_out(self) -> tuple[float, float]:
-        """How far the minimum moves when the last example is left out: what happens, and its first order."""
+        """How far the minimum moves when the last example is left out, and the first order of that."""
         return _minimum(self.targets, -1 / len(self.targets)) - self.minimum, self.gradient / self._scale
 
     @property
     def rise(self) -> tuple[float, float]:
-        """How much the last example's loss rises when it is left out: what happens, and its self-influence over N."""
+        """How much the last example's loss rises when it is left out, and its self-influence over N."""
         before = self.minimum - self.targets[-1]
         after = before + self.left_out[0]
         return float(_loss(after) - _loss(before)), self.gradient**2 / self._scale
