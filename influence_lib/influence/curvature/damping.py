@@ -10,7 +10,7 @@ __all__ = ["describe_damping", "inverse", "resolved_damping"]
 MEAN_SHARE = 0.1  # of the mean eigenvalue, as kronfluence has it
 
 
-def resolved_damping(damping: float | None, mean: Tensor) -> Tensor | float:
+def resolved_damping(damping: float | None, mean: Tensor | float) -> Tensor | float:
     """Return λ: the one that is given, or a share of the mean eigenvalue."""
     return MEAN_SHARE * mean if damping is None else damping
 
