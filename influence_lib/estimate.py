@@ -1,7 +1,7 @@
 """A number with its uncertainty, as every study, table and figure states it."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
 
 from influence_lib.errors import check_integer, reject
 
-__all__ = ["Estimate", "bootstrapped", "mean", "share"]
+__all__ = ["Estimate", "bootstrapped", "compared", "mean", "share"]
 
 RESAMPLES = 500  # where a statistic takes long
 RESAMPLES_OF_MEAN = 9999
@@ -50,6 +50,11 @@ class Estimate:
         """Return a number that is stated without an interval, such as a paper's."""
         return cls(value, value, value, None, "")
 
+    @property
+    def margin(self) -> float:
+        """Half the length of the interval."""
+        return (self.high - self.low) / 2
+
     def above(self, other: "float | Estimate") -> bool:
         """Return whether the whole interval lies above a number, or above another interval."""
         return self.low > (other.high if isinstance(other, Estimate) else other)
@@ -74,6 +79,34 @@ class Estimate:
 
     def __str__(self) -> str:
         return format(self)
+
+
+def compared(estimates: Iterable[Estimate], other: float | Estimate) -> str:
+    """Return how several numbers lie to another: ``"above"`` or ``"below"`` where all intervals do, else ``"about"``.
+
+    Parameters
+    ----------
+    estimates : iterable of Estimate
+        One or more.
+    other : float or Estimate
+        What they are compared with.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+
+    Examples
+    --------
+    >>> compared([Estimate(0.62, 0.6, 0.64, 1000), Estimate.stated(0.9)], 0.96)
+    'below'
+    """
+    several = list(estimates)
+    if not several:
+        reject("the number of estimates", 0, "1 or more")
+    if all(each.above(other) for each in several):
+        return "above"
+    return "below" if all(each.below(other) for each in several) else "about"
 
 
 def share(hits: np.ndarray, unit: str = "image") -> Estimate:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t
 
 from influence_lib.errors import InputError
-from influence_lib.estimate import Estimate, bootstrapped, mean, share
+from influence_lib.estimate import Estimate, bootstrapped, compared, mean, share
 
 HALF = Estimate(0.5, 0.4, 0.6, 50)
 
@@ -60,6 +60,19 @@ def test_the_seed_alone_decides_the_interval():
 def test_an_interval_is_above_below_or_neither(other, word):
     assert HALF.compared(other) == word
     assert (HALF.above(other), HALF.below(other)) == (word == "above", word == "below")
+
+
+def test_several_are_compared_together():
+    above, below = Estimate(0.9, 0.8, 1.0, 9), Estimate(0.1, 0.0, 0.2, 9)
+    assert (compared([HALF, above], 0.3), compared(iter([HALF, below]), 0.7)) == ("above", "below")
+    assert compared([HALF, above], 0.5) == compared([above, below], 0.5) == "about"
+    assert compared([HALF, above], below) == "above"
+    with pytest.raises(InputError, match="number of estimates is 0"):
+        compared([], 0.5)
+
+
+def test_the_margin_is_half_the_interval():
+    assert HALF.margin == pytest.approx(0.1)
 
 
 def test_an_interval_that_is_not_known_is_neither_above_nor_below():

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from influence_lib import data, store
-from influence_lib.data import ImageSet
+from influence_lib import store
+from influence_lib.data import Collection, ImageSet
 from influence_lib.errors import reject
 from influence_lib.estimate import Estimate
 from influence_lib.pretrain.encoders import Encoder
@@ -17,7 +17,6 @@ from influence_lib.pretrain.stored import pretrained
 
 __all__ = ["SHIPPED", "Recipe", "shipped"]
 
-HELD_OUT = {"fairface": "val"}  # the split for the accuracy, where it is not called test
 ACCURACY_REVISION = 1  # see `store.revision`
 SMALL = {"fairface": 7000}  # training images of the small encoders, where they are not 5,000
 
@@ -31,15 +30,20 @@ class Recipe:
     method, dataset : str
         What is optimised, and on which image set.
     n : int, optional
-        Number of training images, balanced over the classes; all by default.
+        Number of training images, balanced over the classes, of a folder at most; None for all.
     width, epochs, batch_size, seed : int
-        Those of `pretrain`. The images do not change with the seed.
+        Those of `pretrain`. The images do not change with the seed. Of a folder with fewer images than a batch all are
+        in one.
     stop_at : int, optional
         The epoch after which the training stops, for an encoder along its training.
     precision : str
         Of the training.
-    size : int
-        Height and width that larger images are resized to, in pixels.
+    size, folder, damaged
+        Those of `data.Collection`: the side that larger images are resized to, and where images of one's own are.
+
+    Examples
+    --------
+    >>> Recipe("byol", "controlled", n=200, width=4, epochs=5, batch_size=50, precision="fp32").encoder()
     """
 
     method: str
@@ -52,6 +56,8 @@ class Recipe:
     stop_at: int | None = None
     precision: str = "bf16"
     size: int = 32
+    folder: str = ""
+    damaged: str = "error"
 
     @property
     def name(self) -> str:
@@ -63,20 +69,45 @@ class Recipe:
         seed = f"-seed{self.seed}" if self.seed else ""
         return f"{self.method}-{self.dataset}{many}{seed}" + (f"-epoch{self.stop_at}" if self.stop_at else "")
 
+    @property
+    def collection(self) -> Collection:
+        """Where the images come from."""
+        return Collection(self.dataset, self.folder, self.size, self.damaged)
+
     def images(self) -> ImageSet:
         """Return the training images."""
-        return self._load(n=self.n)
+        return self.collection.images(self.n)
+
+    def reference(self) -> ImageSet:
+        """Return the labelled images that accuracies rest on: as many for all encoders of an image set."""
+        most = SMALL.get(self.dataset, 5000)
+        return self.collection.images(most if self.n is None else min(self.n, most))
+
+    def measurable(self) -> bool:
+        """Return whether there are labelled images of two classes or more, and others held out, for an accuracy."""
+        if not self.folder:
+            return True
+        train, test = self.reference().labels, self.collection.held_out()
+        return test is not None and min(int(train.min()), int(test.labels.min())) >= 0 and len(train.unique()) > 1
 
     def held_out(self) -> ImageSet:
-        """Return the images for the accuracy: all of the test split, or of fairface's val."""
-        return self._load(split=HELD_OUT.get(self.dataset, "test"))
+        """Return the images for the accuracy: all of the test split, or of fairface's val.
 
-    def _load(self, **selection: Any) -> ImageSet:
-        return data.load(self.dataset, size=self.size if self.dataset in HELD_OUT else None, **selection)
+        Raises
+        ------
+        InputError
+            If there are none that are labelled, as in a folder of one class.
+        """
+        found = self.collection.held_out()
+        if found is None or not self.measurable():
+            allowed = "one with folders train and test, each with a subfolder of images for every class"
+            reject("folder", self.folder, f"{allowed}, where accuracies are measured")
+        return found
 
     def encoder(self, place: str = "artifacts", device: str = "auto", progress: bool = True) -> Encoder:
         """Return the encoder, trained first if it is not among the stored results."""
         images = self.images()
+        batch_size = min(self.batch_size, len(images)) if self.folder else self.batch_size
         return pretrained(
             images,
             place=place,
@@ -87,16 +118,11 @@ class Recipe:
             method=self.method,
             width=self.width,
             epochs=self.epochs,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             seed=self.seed,
             precision=self.precision,
-            **scaled_hyper(self.method, self.width, len(images), self.epochs, self.batch_size),
+            **scaled_hyper(self.method, self.width, len(images), self.epochs, batch_size),
         )
-
-    def reference(self) -> ImageSet:
-        """Return the labelled images that accuracies rest on: as many for all encoders of an image set."""
-        most = SMALL.get(self.dataset, 5000)
-        return self._load(n=most if self.n is None else min(self.n, most))
 
     def accuracy(self, encoder: Encoder, place: str = "artifacts", device: str = "auto") -> dict[str, Estimate]:
         """Return an encoder's kNN and linear accuracy on this recipe's held-out images, computed once."""

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from PIL import Image
 
-from influence_lib import store
+from influence_lib import data, store
 from influence_lib.cli import main
 from influence_lib.errors import InputError
 from influence_lib.pretrain import SHIPPED, Recipe, load_checkpoint, shipped
@@ -21,7 +22,7 @@ def repository(tmp_path, monkeypatch):
 def tiny(repository, monkeypatch):
     monkeypatch.setattr(commands_module, "SHIPPED", (TINY,))
     monkeypatch.setattr(commands_module, "shipped", lambda name: TINY)
-    monkeypatch.setattr(Recipe, "held_out", lambda self: self._load(split="test", n=20))
+    monkeypatch.setattr(Recipe, "held_out", lambda self: data.load("controlled", split="test", n=20))
 
 
 def test_names_are_unique_and_say_what_differs():
@@ -86,3 +87,34 @@ def test_the_command_lists_trains_and_measures(tiny, capsys):
 def test_an_unknown_name_is_refused(capsys):
     assert main(["encoders", "byol-mars"]) == 2
     assert "name is 'byol-mars', but it must be one of 'simclr-cifar10-epoch6'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a function that makes a folder of two classes, with some images held out if wanted."""
+
+    def make(*splits):
+        pixels = torch.randint(0, 256, (9, 9, 3), dtype=torch.uint8).numpy()
+        for split in splits:
+            for name in ("cat/a.png", "cat/b.png", "dog/c.png"):
+                (tmp_path / split / name).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / split / name)
+        return Recipe("supervised", "folder", width=2, epochs=1, precision="fp32", size=16, folder=str(tmp_path))
+
+    return make
+
+
+def test_images_of_ones_own_are_trained_on_and_measured(repository, photos):
+    recipe = photos("train", "test")
+    encoder = recipe.encoder(progress=False)
+    assert (encoder.settings["name"], encoder.settings["batch_size"]) == ("supervised-folder", 3)
+    assert recipe.measurable()
+    assert recipe.accuracy(encoder)["knn"].n == 3
+
+
+def test_without_labels_held_out_there_is_no_accuracy(repository, photos):
+    recipe = photos("train")
+    assert not recipe.measurable()
+    with pytest.raises(InputError, match=r"folder is .*, but it must be one with folders train and test"):
+        recipe.held_out()
+    assert TINY.measurable()

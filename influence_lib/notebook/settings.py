@@ -1,0 +1,162 @@
+"""The parameters that chapters share: images, encoders, scores, each declared once with what is made of it."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from influence_lib import influence, pretrain
+from influence_lib.data import Collection, ImageSet
+from influence_lib.influence import GaussianNoise, Scores
+from influence_lib.notebook.parameters import Parameters
+from influence_lib.optional import needed
+
+with needed("A notebook", "run `pip install pydantic`"):
+    from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+__all__ = ["EncoderParameters", "Epochs", "ImageParameters", "Method", "Methods", "ScoreParameters"]
+
+
+def _listed(value: Any) -> Any:
+    """Return the parts of a text that lists them between commas, without the blanks around them."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _known(methods: tuple[str, ...]) -> tuple[str, ...]:
+    if not methods or not set(methods) <= set(pretrain.METHODS) or len(set(methods)) < len(methods):
+        raise ValueError(f"must be some of {', '.join(pretrain.METHODS)}, each once, separated by commas")
+    return methods
+
+
+def _one_known(method: str) -> str:
+    if method not in pretrain.METHODS:
+        raise ValueError(f"must be one of {', '.join(pretrain.METHODS)}")
+    return method
+
+
+def _epochs(value: Any) -> Any:
+    parts = _listed(value)
+    if not isinstance(parts, tuple) or not all(isinstance(part, str) and part.isdecimal() for part in parts):
+        raise ValueError("must be whole numbers from 1 on, separated by commas")
+    return parts
+
+
+def _ascending(epochs: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(epochs)))
+
+
+Method = Annotated[str, AfterValidator(_one_known)]
+"""A parameter that names one of the training methods."""
+
+Methods = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_known)]
+"""A parameter that lists training methods between commas; in the settings a tuple."""
+
+Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_epochs), AfterValidator(_ascending)]
+"""A parameter that lists epochs between commas; in the settings whole numbers in ascending order."""
+
+
+class ImageParameters(Parameters):
+    """Settings of a chapter with images, also of a folder of the reader's own.
+
+    A chapter narrows ``dataset`` to what it takes; ``folder`` is for the data set ``"folder"`` and nothing else. Which
+    images are taken does not depend on ``seed``, which is that of everything else.
+    """
+
+    dataset: Literal["controlled", "cifar10", "cifar100", "fairface", "folder"]
+    folder: str
+    size: int = Field(ge=8, le=224)
+    damaged: Literal["error", "skip"]
+    seed: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _folder_goes_with_dataset(self) -> Self:
+        assert self.collection
+        return self
+
+    @property
+    def collection(self) -> Collection:
+        """Where the images come from."""
+        return Collection(self.dataset, self.folder, self.size, self.damaged)
+
+    def some_images(self, n: int | None, size: int | None = None) -> ImageSet:
+        """Return `n` training images; see `data.Collection.images`."""
+        return self.collection.images(n, size)
+
+
+class EncoderParameters(ImageParameters):
+    """Settings of a chapter that trains encoders or reads trained ones."""
+
+    n: int = Field(ge=50)
+    width: int = Field(ge=1, le=128)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    device: str
+    place: Literal["artifacts", "results"]
+
+    def recipe(self, method: str, **changed: Any) -> pretrain.Recipe:
+        """Return what an encoder of this chapter is made from.
+
+        Parameters
+        ----------
+        method : str
+            One of `pretrain.METHODS`.
+        **changed
+            Fields of `Recipe` that are not the chapter's, such as another seed or data set.
+        """
+        if changed.get("dataset", self.dataset) != "folder":
+            changed.setdefault("folder", "")
+        own = ("dataset", "folder", "size", "damaged", "n", "width", "epochs", "batch_size", "seed", "precision")
+        return pretrain.Recipe(method, **({name: getattr(self, name) for name in own} | changed))
+
+    def encoder(self, method: str, **changed: Any) -> pretrain.Encoder:
+        """Return the encoder of a `recipe`, trained first if it is not among the stored results."""
+        return self.recipe(method, **changed).encoder(self.place, self.device)
+
+    def untrained(self) -> pretrain.Encoder:
+        """Return the control: an encoder of the same width with random weights."""
+        return pretrain.untrained(self.width, self.seed, place=self.place)
+
+
+class ScoreParameters(EncoderParameters):
+    """Settings of a chapter that scores images."""
+
+    noise_mean: float
+    noise_std: float = Field(gt=0)
+    draws: int = Field(ge=2)
+    factor_pairs: int | None = Field(default=None, ge=1)
+
+    @property
+    def noise(self) -> GaussianNoise:
+        """The perturbation."""
+        return GaussianNoise(self.noise_mean, self.noise_std)
+
+    def stored(
+        self, score: Callable[..., Scores], encoder: pretrain.Encoder, images: ImageSet, **changed: Any
+    ) -> Scores:
+        """Return scores with the chapter's perturbation, draws and seed, computed first if they are not stored.
+
+        Parameters
+        ----------
+        score, encoder, images
+            Those of `influence.stored_scores`.
+        **changed
+            Arguments of `score` that are added, or are not the chapter's.
+        """
+        own = {"perturbation": self.noise, "draws": self.draws, "seed": self.seed, "device": self.device}
+        return influence.stored_scores(score, encoder, images, self.place, **(own | changed))
+
+    def ekfac(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
+        """Return the EK-FAC self-influence, the curvature fitted on ``factor_pairs`` pairs of views, or on all."""
+        return self.stored(influence.self_influence, encoder, images, **({"factor_pairs": self.factor_pairs} | changed))
+
+    def gradient_norm(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
+        """Return the squared gradient norm: self-influence without the curvature."""
+        return self.stored(influence.self_influence, encoder, images, curvature="identity", **changed)
+
+    def raw_loss(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
+        """Return the loss itself: no gradient at all."""
+        return self.stored(influence.raw_loss, encoder, images, **changed)
+
+    def scores(self, encoder: pretrain.Encoder, images: ImageSet) -> dict[str, Scores]:
+        """Return the score and the two baselines that every study has beside it: name → scores."""
+        kinds = {"EK-FAC": self.ekfac, "gradient norm": self.gradient_norm, "raw loss": self.raw_loss}
+        return {name: kind(encoder, images) for name, kind in kinds.items()}

@@ -1,0 +1,34 @@
+"""What stays of a score when what is arbitrary changes: the training, the perturbation, the loss."""
+
+from influence_lib.studies.stability.distributions import (
+    PAPER_LOG_SCORES,
+    LogScores,
+    Orders,
+    distributions,
+    log_scores,
+    moments,
+    orders,
+    skewness,
+)
+from influence_lib.studies.stability.perturbations import PAPER_DEFAULTS, PAPER_TABLE_4, STRENGTHS, two_readings
+from influence_lib.studies.stability.statistics import explained_variance, strongest
+from influence_lib.studies.stability.trainings import between_trainings, left_between_trainings
+
+__all__ = [
+    "PAPER_DEFAULTS",
+    "PAPER_LOG_SCORES",
+    "PAPER_TABLE_4",
+    "STRENGTHS",
+    "LogScores",
+    "Orders",
+    "between_trainings",
+    "distributions",
+    "explained_variance",
+    "left_between_trainings",
+    "log_scores",
+    "moments",
+    "orders",
+    "skewness",
+    "strongest",
+    "two_readings",
+]
