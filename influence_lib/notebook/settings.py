@@ -1,6 +1,5 @@
 """The parameters that chapters share: images, encoders, scores, each declared once with what is made of it."""
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from influence_lib import influence, pretrain
@@ -8,6 +7,7 @@ from influence_lib.data import Collection, ImageSet
 from influence_lib.influence import GaussianNoise, Scores
 from influence_lib.notebook.parameters import Parameters
 from influence_lib.optional import needed
+from influence_lib.studies import Scorer
 
 with needed("A notebook", "run `pip install pydantic`"):
     from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -129,32 +129,22 @@ class ScoreParameters(EncoderParameters):
         """The perturbation."""
         return GaussianNoise(self.noise_mean, self.noise_std)
 
-    def stored(
-        self, score: Callable[..., Scores], encoder: pretrain.Encoder, images: ImageSet, **changed: Any
-    ) -> Scores:
-        """Return scores with the chapter's perturbation, draws and seed, computed first if they are not stored.
-
-        Parameters
-        ----------
-        score, encoder, images
-            Those of `influence.stored_scores`.
-        **changed
-            Arguments of `score` that are added, or are not the chapter's.
-        """
-        own = {"perturbation": self.noise, "draws": self.draws, "seed": self.seed, "device": self.device}
-        return influence.stored_scores(score, encoder, images, self.place, **(own | changed))
+    def scorer(self, encoder: pretrain.Encoder) -> Scorer:
+        """Return what scores images by an encoder with the chapter's perturbation, draws and seed, and stores it."""
+        return Scorer(encoder, self.noise, self.draws, self.seed, self.device, self.place)
 
     def ekfac(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
         """Return the EK-FAC self-influence, the curvature fitted on ``factor_pairs`` pairs of views, or on all."""
-        return self.stored(influence.self_influence, encoder, images, **({"factor_pairs": self.factor_pairs} | changed))
+        options = {"factor_pairs": self.factor_pairs} | changed
+        return self.scorer(encoder).scores(influence.self_influence, images, **options)
 
     def gradient_norm(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
         """Return the squared gradient norm: self-influence without the curvature."""
-        return self.stored(influence.self_influence, encoder, images, curvature="identity", **changed)
+        return self.scorer(encoder).scores(influence.self_influence, images, curvature="identity", **changed)
 
     def raw_loss(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
         """Return the loss itself: no gradient at all."""
-        return self.stored(influence.raw_loss, encoder, images, **changed)
+        return self.scorer(encoder).scores(influence.raw_loss, images, **changed)
 
     def scores(self, encoder: pretrain.Encoder, images: ImageSet) -> dict[str, Scores]:
         """Return the score and the two baselines that every study has beside it: name → scores."""

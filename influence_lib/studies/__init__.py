@@ -20,6 +20,7 @@ from influence_lib.studies.pretraining import (
     loss_directions,
     pairs_in_the_plane,
 )
+from influence_lib.studies.scorer import Scorer
 from influence_lib.studies.stability import (
     PAPER_DEFAULTS,
     PAPER_LOG_SCORES,
@@ -46,6 +47,7 @@ __all__ = [
     "STRENGTHS",
     "LogScores",
     "Orders",
+    "Scorer",
     "accuracies",
     "all_agreements",
     "augmented",

@@ -3,14 +3,10 @@
 from influence_lib.studies.scoring.comparison import (
     COMPARED,
     Comparison,
-    all_agreements,
     beside,
     clearest,
     compare,
-    correlates,
     nine_scores,
-    pixel_scores,
-    shared_top,
 )
 from influence_lib.studies.scoring.cross import (
     GRADIENT,
@@ -32,7 +28,6 @@ from influence_lib.studies.scoring.matrices import (
     trace_ratios,
     view_gradients,
 )
-from influence_lib.studies.scoring.scorer import Scorer
 from influence_lib.studies.scoring.settings import (
     SAMPLED,
     TRUNCATED,
@@ -64,16 +59,13 @@ __all__ = [
     "LossesAndViews",
     "OtherMatrices",
     "Partners",
-    "Scorer",
     "Spectra",
     "Upweighting",
     "ViewGradients",
     "against_exact",
-    "all_agreements",
     "beside",
     "clearest",
     "compare",
-    "correlates",
     "curvature_matrices",
     "damping_curves",
     "draws_needed",
@@ -81,11 +73,9 @@ __all__ = [
     "nine_scores",
     "other_matrices",
     "partners",
-    "pixel_scores",
     "queries_by_class",
     "reliability_by_draws",
     "scored_weights",
-    "shared_top",
     "spearman_brown",
     "spectra",
     "trace_ratio",

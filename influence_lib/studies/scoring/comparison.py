@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from influence_lib.data import ImageSet
 from influence_lib.estimate import Estimate
@@ -20,21 +18,16 @@ from influence_lib.influence import (
     rank_agreement,
     raw_loss,
     self_influence,
-    top_overlap,
 )
-from influence_lib.studies.scoring.scorer import Scorer
+from influence_lib.studies.scorer import Scorer
 
 __all__ = [
     "COMPARED",
     "Comparison",
-    "all_agreements",
     "beside",
     "clearest",
     "compare",
-    "correlates",
     "nine_scores",
-    "pixel_scores",
-    "shared_top",
 ]
 
 Pair = tuple[str, str]
@@ -122,16 +115,6 @@ def nine_scores(scorer: Scorer, images: ImageSet) -> dict[str, Scores]:
     }
 
 
-def all_agreements(scores: Mapping[str, Scores], seed: int = 0) -> dict[Pair, Estimate]:
-    """Return the rank correlation of every two scores, by their names in the order of `scores`.
-
-    Examples
-    --------
-    >>> all_agreements({"a": a, "b": b})["a", "b"].value
-    """
-    return {(a, b): rank_agreement(scores[a], scores[b], seed) for a, b in combinations(scores, 2)}
-
-
 def beside(reference: Scores, scores: Mapping[str, Scores], same_units: Sequence[str], seed: int = 0) -> pd.DataFrame:
     """Return the agreement of scores with a reference, their ratio to it and their reliability.
 
@@ -166,32 +149,6 @@ def beside(reference: Scores, scores: Mapping[str, Scores], same_units: Sequence
     )
 
 
-def shared_top(reference: Scores, scores: Mapping[str, Scores], k: int) -> pd.DataFrame:
-    """Return which part of the k highest images scores share with a reference, and with themselves in other draws.
-
-    Returns
-    -------
-    DataFrame
-        One row a score: ``"shared"`` and ``"reliability"``, both in [0, 1]; the second is NaN for a single draw.
-
-    Raises
-    ------
-    InputError
-        If the scores are of different images, or `k` is no number of them.
-
-    Examples
-    --------
-    >>> shared_top(scores["EK-FAC"], scores, k=20)
-    """
-    return pd.DataFrame(
-        {
-            "shared": {name: top_overlap(reference, score, k) for name, score in scores.items()},
-            "reliability": {name: score.top_reliability(k) for name, score in scores.items()},
-        },
-        dtype=np.float64,
-    )
-
-
 def compare(scores: Mapping[str, Scores], pairs: Sequence[Pair] = COMPARED, seed: int = 0) -> dict[Pair, Comparison]:
     """Return the comparison of some pairs of scores.
 
@@ -218,42 +175,6 @@ def compare(scores: Mapping[str, Scores], pairs: Sequence[Pair] = COMPARED, seed
 
 def _comparison(a: Scores, b: Scores, seed: int) -> Comparison:
     return Comparison(rank_agreement(a, b, seed), corrected_agreement(a, b, seed), percentile_difference(a, b))
-
-
-def pixel_scores(images: ImageSet) -> dict[str, Scores]:
-    """Return three numbers of every image that need no encoder, as scores, of pixels in [0, 1].
-
-    Returns
-    -------
-    dict of str to Scores
-        ``"brightness"`` and ``"contrast"``, the mean and the standard deviation of the pixels; ``"detail"``, the mean
-        difference of neighbouring ones.
-
-    Examples
-    --------
-    >>> pixel_scores(images)["brightness"].highest(10)
-    """
-    pixels = images.images.float() / 255
-    rows, columns = (pixels.diff(dim=d).abs().mean((1, 2, 3)) for d in (2, 3))
-
-    def score(name: str, values: Tensor) -> Scores:
-        return Scores(values[None], images.ids, {"score": name, "data": images.describe()})
-
-    return {
-        "brightness": score("brightness", pixels.flatten(1).mean(dim=1)),
-        "contrast": score("contrast", pixels.flatten(1).std(dim=1)),
-        "detail": score("detail", (rows + columns) / 2),
-    }
-
-
-def correlates(score: Scores, others: Mapping[str, Scores], seed: int = 0) -> dict[str, Estimate]:
-    """Return the rank correlation of a score with each of some others.
-
-    Examples
-    --------
-    >>> correlates(scores["EK-FAC"], pixel_scores(images))["brightness"].above(0)
-    """
-    return {name: rank_agreement(score, other, seed) for name, other in others.items()}
 
 
 def clearest(found: Mapping[str, Estimate]) -> str | None:

@@ -14,7 +14,7 @@ from influence_lib.estimate import Estimate, mean
 from influence_lib.influence import Scores
 from influence_lib.influence.scores import rank_correlation
 from influence_lib.pretrain import embed
-from influence_lib.studies.scoring.scorer import Scorer
+from influence_lib.studies.scorer import Scorer
 
 __all__ = ["GRADIENT", "NORMALISED", "RAW", "REPRESENTATION", "Partners", "partners", "queries_by_class"]
 

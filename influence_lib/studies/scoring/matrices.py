@@ -33,7 +33,7 @@ from influence_lib.influence.views.gradients import (
 from influence_lib.influence.views.losses import two_view_loss
 from influence_lib.influence.views.source import GradientSource, gradient_source
 from influence_lib.influence.views.two_views import TwoViews
-from influence_lib.studies.scoring.scorer import Scorer
+from influence_lib.studies.scorer import Scorer
 
 __all__ = [
     "CurvatureMatrices",

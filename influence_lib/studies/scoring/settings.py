@@ -11,9 +11,10 @@ from influence_lib.data import ImageSet
 from influence_lib.errors import check_integer, check_number, reject
 from influence_lib.estimate import Estimate
 from influence_lib.influence import Deviation, Scores, rank_agreement, raw_loss, self_influence
-from influence_lib.studies.scoring.comparison import Pair, all_agreements, beside
+from influence_lib.studies.comparison import all_agreements
+from influence_lib.studies.scorer import Scorer
+from influence_lib.studies.scoring.comparison import Pair, beside
 from influence_lib.studies.scoring.matrices import mean_eigenvalue
-from influence_lib.studies.scoring.scorer import Scorer
 
 __all__ = [
     "SAMPLED",

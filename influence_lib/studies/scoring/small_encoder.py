@@ -13,9 +13,9 @@ from influence_lib.errors import check_integer
 from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, Scores, raw_loss, self_influence
 from influence_lib.pretrain.evaluate import check_images
+from influence_lib.studies.scorer import Scorer
 from influence_lib.studies.scoring.comparison import beside
 from influence_lib.studies.scoring.matrices import default_damping
-from influence_lib.studies.scoring.scorer import Scorer
 
 __all__ = ["AgainstExact", "against_exact", "train_small_encoder"]
 

@@ -4,7 +4,7 @@ import torch
 
 from influence_lib.data import ImageSet
 from influence_lib.influence import GaussianNoise, Scores
-from influence_lib.studies.scoring import Scorer
+from influence_lib.studies import Scorer
 from tests.images import noise_images
 from tests.influence.conftest import small_net
 

@@ -8,19 +8,15 @@ from torch import nn
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, self_influence
+from influence_lib.studies import Scorer, all_agreements
 from influence_lib.studies.scoring import (
     Comparison,
-    Scorer,
-    all_agreements,
     beside,
     clearest,
     compare,
-    correlates,
     nine_scores,
-    pixel_scores,
-    shared_top,
 )
-from tests.studies.scoring.conftest import image_set, scores_of
+from tests.studies.scoring.conftest import scores_of
 
 
 def comparison(value, low, high):
@@ -101,16 +97,6 @@ def test_stored_scores_are_computed_once(images, tmp_path, monkeypatch):
     assert torch.equal(again[1], computed[1])
 
 
-def test_the_top_is_shared_with_a_reference_and_with_itself():
-    a = scores_of([[4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.0, 1.0]])
-    b = scores_of([[0.0, 10.0, 0.0, 8.0], [1.0, 0.0, 9.0, 0.0]])
-    found = shared_top(a, {"a": a, "b": b, "single": scores_of([1.0, 2.0, 3.0, 4.0])}, k=2)
-    assert found["shared"].to_dict() == {"a": 1, "b": 0.5, "single": 0}
-    assert found["reliability"].fillna(-1).to_dict() == {"a": 1, "b": 0, "single": -1}
-    with pytest.raises(InputError, match="k is 5"):
-        shared_top(a, {"a": a}, k=5)
-
-
 def test_a_multiple_ranks_alike_and_has_its_factor():
     rng = np.random.default_rng(0)
     values = rng.random((2, 30)) + 1
@@ -120,17 +106,6 @@ def test_a_multiple_ranks_alike_and_has_its_factor():
     assert np.isnan(found.loc["reverse", "ratio"])
     assert [found["agreement"][name].value for name in ("twice", "reverse")] == pytest.approx([1, -1])
     assert found.loc["twice", "reliability"] == pytest.approx(reference.reliability)
-
-
-def test_pixels_of_known_pictures():
-    checkers = ((torch.arange(8)[:, None] + torch.arange(8)) % 2 * 255).expand(3, 8, 8)
-    stripes = (torch.arange(8) % 2 * 255).expand(3, 8, 8)
-    pixels = torch.stack([torch.full((3, 8, 8), 51), checkers, stripes]).to(torch.uint8)
-    found = {name: score.values for name, score in pixel_scores(image_set(pixels, [0, 0, 0])).items()}
-    torch.testing.assert_close(found["brightness"], torch.tensor([0.2, 0.5, 0.5]))
-    deviation = 0.5 * math.sqrt(192 / 191)
-    torch.testing.assert_close(found["contrast"], torch.tensor([0.0, deviation, deviation]))
-    torch.testing.assert_close(found["detail"], torch.tensor([0.0, 1.0, 0.5]))
 
 
 def test_the_clearest_is_the_largest_whose_interval_is_off_0():
@@ -143,9 +118,3 @@ def test_the_clearest_is_the_largest_whose_interval_is_off_0():
     assert clearest(values) == "negative"
     assert clearest({name: values[name] for name in ("wide", "unknown")}) is None
     assert clearest({}) is None
-
-
-def test_correlates_are_rank_correlations():
-    x = np.random.default_rng(0).normal(size=20)
-    found = correlates(scores_of(x), {"up": scores_of(np.exp(x)), "down": scores_of(-x)})
-    assert {name: v.value for name, v in found.items()} == pytest.approx({"up": 1, "down": -1})

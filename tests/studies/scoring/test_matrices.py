@@ -8,9 +8,9 @@ from influence_lib.influence import GaussianNoise, self_influence
 from influence_lib.influence.views.gradients import Factors, tracked_layers
 from influence_lib.influence.views.losses import two_view_loss
 from influence_lib.influence.views.perturbations import view_pair
+from influence_lib.studies import Scorer
 from influence_lib.studies.scoring import (
     CurvatureMatrices,
-    Scorer,
     Spectra,
     curvature_matrices,
     scored_weights,

@@ -4,12 +4,12 @@ import pytest
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.influence import Scores
+from influence_lib.studies import Scorer
 from influence_lib.studies.scoring import (
     SAMPLED,
     TRUNCATED,
     DampingCurves,
     LossesAndViews,
-    Scorer,
     damping_curves,
     draws_needed,
     losses_and_views,

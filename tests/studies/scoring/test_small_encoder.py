@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, self_influence
-from influence_lib.studies.scoring import AgainstExact, Scorer, against_exact, scored_weights, train_small_encoder
+from influence_lib.studies import Scorer
+from influence_lib.studies.scoring import AgainstExact, against_exact, scored_weights, train_small_encoder
 from tests.images import noise_images
 from tests.studies.scoring.conftest import scores_of
 
