@@ -365,13 +365,14 @@ def _compute(settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Any
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored result, as listed: where it is, its size in bytes, when it was made (UTC), its settings."""
+    """One stored result, as listed: its folder, its size in bytes, when (UTC) and on what it was made, its settings."""
 
     kind: str
     name: str
     folder: str
     bytes: int
     created: str
+    machine: str
     settings: dict[str, Any]
 
 
@@ -395,6 +396,7 @@ def entries(root: str | Path | None = None) -> list[Entry]:
                 folder=folder.relative_to(base).as_posix(),
                 bytes=sum(file["bytes"] for file in manifest["files"].values()),
                 created=manifest["created"],
+                machine=manifest.get("gpu") or "CPU",
                 settings={key: value for key, value in settings.items() if key not in ("kind", "name")},
             )
         )

@@ -113,7 +113,7 @@ class EncoderParameters(ImageParameters):
 
     def untrained(self) -> pretrain.Encoder:
         """Return the control: an encoder of the same width with random weights."""
-        return pretrain.untrained(self.width, self.seed, place=self.place)
+        return pretrain.stored_untrained(self.width, self.seed, place=self.place)
 
 
 class ScoreParameters(EncoderParameters):

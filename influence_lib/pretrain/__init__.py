@@ -11,7 +11,7 @@ from influence_lib.pretrain.loop import pretrain
 from influence_lib.pretrain.methods import METHODS
 from influence_lib.pretrain.recipes import SHIPPED, Recipe, shipped
 from influence_lib.pretrain.scaling import scaled_hyper
-from influence_lib.pretrain.stored import pretrained, untrained
+from influence_lib.pretrain.stored import stored_encoder, stored_untrained
 
 __all__ = [
     "METHODS",
@@ -29,9 +29,9 @@ __all__ = [
     "linear_accuracy",
     "load_checkpoint",
     "pretrain",
-    "pretrained",
     "scaled_hyper",
     "shipped",
     "spread",
-    "untrained",
+    "stored_encoder",
+    "stored_untrained",
 ]

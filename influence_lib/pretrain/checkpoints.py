@@ -24,7 +24,7 @@ from influence_lib.errors import InputError, check_choice, check_integer, reject
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.interchange import Normalisation, load_foreign
 
-__all__ = ["TrainingState", "encoder_from_state", "load_checkpoint", "load_state", "save_state"]
+__all__ = ["TrainingState", "encoder_from_state", "epochs_kept", "load_checkpoint", "load_state", "save_state"]
 
 ENCODER, TRAINING, META = "encoder.safetensors", "training.safetensors", "checkpoint.json"
 OF_RESULTS = "manifest.json"  # beside an encoder among the stored results
@@ -211,6 +211,12 @@ def _epochs(folder: Path) -> list[Path]:
     """Return the folders of all epochs, the last one last."""
     found = folder.glob("epoch-*") if folder.is_dir() else ()
     return sorted(found, key=lambda path: (len(path.name), path.name))
+
+
+def epochs_kept(folder: Path) -> int:
+    """Return after how many epochs a training whose state is in a folder goes on; 0 where there is none."""
+    epochs = _epochs(folder)
+    return int(epochs[-1].name.removeprefix("epoch-")) if epochs else 0
 
 
 def _checksum(file: Path) -> str:

@@ -4,17 +4,23 @@ import argparse
 import sys
 
 from influence_lib import store
+from influence_lib.errors import InputError, check_integer, check_number
+from influence_lib.pretrain.queue import plan, table, work
 from influence_lib.pretrain.recipes import SHIPPED, Recipe, shipped
 
 __all__ = ["add_arguments"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``encoders`` and ``encoders --train``."""
+    """Declare ``encoders [NAME …] [--train [--workers N] [--minutes M]] [--dry-run]``."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
     parser.add_argument(
         "--train", action="store_true", help="train what is missing and measure its accuracy; needs the image sets"
     )
+    parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it takes here")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time (default: 1)")
+    parser.add_argument("--minutes", type=float, help="stop then; what is not finished goes on another time")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: auto)")
     parser.add_argument(
         "--place", choices=("artifacts", "results"), default="artifacts", help="where new ones are kept"
     )
@@ -24,14 +30,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _encoders(arguments: argparse.Namespace) -> None:
     """Print a line for each encoder, trained first if that is asked for."""
     recipes = [shipped(name) for name in arguments.names] or list(SHIPPED)
+    if arguments.dry_run:
+        sys.stdout.write(table(plan(recipes, arguments.device), arguments.device) + "\n")
+        return
     if arguments.train:
-        for recipe in recipes:
-            recipe.accuracy(recipe.encoder(arguments.place), arguments.place)
+        _train(recipes, arguments)
     known = {(entry.kind, entry.name): entry.folder for entry in store.entries() if entry.folder.startswith("results")}
     width = max(len(recipe.name) for recipe in recipes)
     lines = [f"{'name':<{width}}  images  width  epochs    kNN  linear"]
     lines += [_line(recipe, known, width) for recipe in recipes]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _train(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
+    """Train what is missing, here one after the other, or in processes of their own."""
+    workers, place, device = check_integer("--workers", arguments.workers), arguments.place, arguments.device
+    if arguments.minutes is not None:
+        check_number("--minutes", arguments.minutes, above=0)
+    if workers == 1 and arguments.minutes is None:
+        for recipe in recipes:
+            recipe.accuracy(recipe.encoder(place, device), place, device)
+        return
+    jobs = plan(recipes, device)
+    sys.stderr.write(table(jobs, device) + "\n")
+    wanted = [job for job in jobs if arguments.names or not job.elsewhere]
+    if failed := work(wanted, place, device, workers, arguments.minutes):
+        raise InputError(f"{', '.join(failed)} could not be trained: artifacts/queue/ has what was said.")
 
 
 def _line(recipe: Recipe, known: dict[tuple[str, str], str], width: int) -> str:

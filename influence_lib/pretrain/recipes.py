@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from influence_lib import store
 from influence_lib.data import Collection, ImageSet
 from influence_lib.errors import reject
 from influence_lib.estimate import Estimate
+from influence_lib.pretrain.checkpoints import epochs_kept
 from influence_lib.pretrain.encoders import Encoder
 from influence_lib.pretrain.evaluate import knn_accuracy, linear_accuracy
 from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.scaling import scaled_hyper
-from influence_lib.pretrain.stored import pretrained
+from influence_lib.pretrain.stored import described, stored_encoder
 
 __all__ = ["SHIPPED", "Recipe", "shipped"]
 
@@ -107,22 +109,29 @@ class Recipe:
     def encoder(self, place: str = "artifacts", device: str = "auto", progress: bool = True) -> Encoder:
         """Return the encoder, trained first if it is not among the stored results."""
         images = self.images()
+        return stored_encoder(images, place=place, progress=progress, **self._training(images, device))
+
+    def progress(self, device: str = "auto") -> tuple[Path | None, Path, int]:
+        """Return where the encoder is stored, or None; where its training is kept until then; and its epochs so far."""
+        images = self.images()
+        settings, training = described(images, **self._training(images, device))
+        return store.find(settings), training, epochs_kept(training)
+
+    def _training(self, images: ImageSet, device: str) -> dict[str, Any]:
+        """Return the arguments of `stored_encoder` that say what is trained."""
         batch_size = min(self.batch_size, len(images)) if self.folder else self.batch_size
-        return pretrained(
-            images,
-            place=place,
-            name=self.name,
-            stop_at=self.stop_at,
-            progress=progress,
-            device=device,
-            method=self.method,
-            width=self.width,
-            epochs=self.epochs,
-            batch_size=batch_size,
-            seed=self.seed,
-            precision=self.precision,
+        return {
+            "name": self.name,
+            "stop_at": self.stop_at,
+            "device": device,
+            "method": self.method,
+            "width": self.width,
+            "epochs": self.epochs,
+            "batch_size": batch_size,
+            "seed": self.seed,
+            "precision": self.precision,
             **scaled_hyper(self.method, self.width, len(images), self.epochs, batch_size),
-        )
+        }
 
     def accuracy(self, encoder: Encoder, place: str = "artifacts", device: str = "auto") -> dict[str, Estimate]:
         """Return an encoder's kNN and linear accuracy on this recipe's held-out images, computed once."""

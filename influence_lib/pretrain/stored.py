@@ -1,6 +1,7 @@
 """Encoders among the stored results: made once, then read."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,12 +13,12 @@ from influence_lib.pretrain.checkpoints import encoder_from_state
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.loop import pretrain, pretrain_settings
 
-__all__ = ["pretrained", "untrained"]
+__all__ = ["described", "stored_encoder", "stored_untrained"]
 
 REVISION = 1  # of what training does with its settings; see `store.revision`
 
 
-def pretrained(
+def stored_encoder(
     images: ImageSet,
     place: str = "artifacts",
     name: str | None = None,
@@ -51,11 +52,8 @@ def pretrained(
     InputError
         If a value is not allowed.
     """
-    run = pretrain_settings(images, **arguments)
-    stopped: dict[str, Any] = {} if stop_at in (None, run["epochs"]) else {"stop_at": stop_at}
-    run |= store.revision(REVISION)
-    settings = {"kind": "encoder", "name": name or f"{run['method']}-{images.name}", **run, **stopped}
-    training = store.repository() / "artifacts" / "training" / store.digest({"kind": "training", **run})[:10]
+    settings, training = described(images, name, stop_at, **arguments)
+    stopped = {"stop_at": settings["stop_at"]} if "stop_at" in settings else {}
 
     def compute() -> dict[str, Any]:
         encoder = pretrain(images, checkpoint=training, progress=progress, **stopped, **arguments)
@@ -71,7 +69,26 @@ def pretrained(
     return encoder_from_state(result["encoder"], settings, result["history"])
 
 
-def untrained(width: int = 16, seed: int = 0, stem_padding: int = 1, place: str = "artifacts") -> Encoder:
+def described(
+    images: ImageSet, name: str | None = None, stop_at: int | None = None, **arguments: Any
+) -> tuple[dict[str, Any], Path]:
+    """Return the settings that identify a stored encoder, and the folder in which its training is kept until then.
+
+    The parameters are those of `stored_encoder`.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    """
+    run = pretrain_settings(images, **arguments)
+    stopped: dict[str, Any] = {} if stop_at in (None, run["epochs"]) else {"stop_at": stop_at}
+    run |= store.revision(REVISION)
+    settings = {"kind": "encoder", "name": name or f"{run['method']}-{images.name}", **run, **stopped}
+    return settings, store.repository() / "artifacts" / "training" / store.digest({"kind": "training", **run})[:10]
+
+
+def stored_untrained(width: int = 16, seed: int = 0, stem_padding: int = 1, place: str = "artifacts") -> Encoder:
     """Return the stored encoder with random weights: the control of every claim about trained ones.
 
     Stored, in float32, because the same seed gives slightly different random weights on processors with other vector

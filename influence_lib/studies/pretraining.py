@@ -254,7 +254,7 @@ def accuracies(
 
     Examples
     --------
-    >>> accuracies(recipe, {"untrained": pretrain.untrained(16)}).loc["untrained", "linear"].value
+    >>> accuracies(recipe, {"untrained": pretrain.stored_untrained(16)}).loc["untrained", "linear"].value
     """
     if not encoders:
         reject("the number of encoders", 0, "1 or more")

@@ -111,7 +111,7 @@ def train_stored(folder: Path, method: str) -> str:
     """Train through the store."""
     in_folder(folder)
     patch.object(loop._Run, "train_epoch", logged(folder, loop._Run.train_epoch)).start()
-    return digest(stored.pretrained(images(), **training(method)).state_dict().values())
+    return digest(stored.stored_encoder(images(), **training(method)).state_dict().values())
 
 
 def score(folder: Path, **how: Any) -> str:

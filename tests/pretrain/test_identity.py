@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from influence_lib.pretrain import build_encoder, fingerprint, load_checkpoint, untrained
+from influence_lib.pretrain import build_encoder, fingerprint, load_checkpoint, stored_untrained
 
 
 def small(seed=0, stride=1):
@@ -74,8 +74,12 @@ def test_bfloat16_and_empty_tensors_have_a_fingerprint():
 def test_an_untrained_encoder_is_stored_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
     before = torch.random.get_rng_state()
-    first = untrained(2, seed=3)
+    first = stored_untrained(2, seed=3)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(3)
-    assert fingerprint(first) == fingerprint(build_encoder(2)) != fingerprint(untrained(2))
-    assert fingerprint(load_checkpoint("untrained-width2-seed3")) == fingerprint(first) == fingerprint(untrained(2, 3))
+    assert fingerprint(first) == fingerprint(build_encoder(2)) != fingerprint(stored_untrained(2))
+    assert (
+        fingerprint(load_checkpoint("untrained-width2-seed3"))
+        == fingerprint(first)
+        == fingerprint(stored_untrained(2, 3))
+    )

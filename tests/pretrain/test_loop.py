@@ -6,7 +6,7 @@ import torch
 
 from influence_lib import store
 from influence_lib.errors import InputError
-from influence_lib.pretrain import knn_accuracy, load_checkpoint, pretrain, pretrained
+from influence_lib.pretrain import knn_accuracy, load_checkpoint, pretrain, stored_encoder
 from influence_lib.pretrain import loop as loop_module
 from influence_lib.pretrain.encoders import build_encoder
 from influence_lib.pretrain.loop import pretrain_settings
@@ -278,10 +278,10 @@ def test_settings_hold_plain_numbers_so_that_results_are_found(images):
 
 def test_pretrained_trains_once_and_returns_what_is_stored(images, tmp_path, monkeypatch):
     monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
-    first = pretrained(images, **TINY, **HEAD)
+    first = stored_encoder(images, **TINY, **HEAD)
     assert not list((tmp_path / "artifacts" / "training").glob("*"))
     killed_at(monkeypatch, 0)
-    second = pretrained(images, **TINY, **HEAD)
+    second = stored_encoder(images, **TINY, **HEAD)
     assert same_weights(first, second)
     assert all(
         torch.equal(value, value.half().float()) for value in first.state_dict().values() if value.is_floating_point()
