@@ -33,6 +33,8 @@ def _one_known(method: str) -> str:
 
 
 def _epochs(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # papermill reads a single number from the shell as one
     parts = _listed(value)
     if not isinstance(parts, tuple) or not all(isinstance(part, str) and part.isdecimal() for part in parts):
         raise ValueError("must be whole numbers from 1 on, separated by commas")

@@ -44,6 +44,7 @@ def test_lists_are_tuples() -> None:
     settings = Settings.check(GIVEN)
     assert (settings.methods, settings.along) == (("simclr", "byol"), (1, 3))
     assert Settings.check(GIVEN | {"along": ""}).along == ()
+    assert Settings.check(GIVEN | {"along": 3}).along == (3,)  # what papermill makes of `-p along 3`
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_lists_are_tuples() -> None:
         ({"methods": ""}, "methods is '', but it must be some of simclr, byol, "),
         ({"methods": 3}, "methods is 3, but it must be a valid tuple."),
         ({"along": "1, x"}, "along is '1, x', but it must be whole numbers from 1 on, separated by commas."),
-        ({"along": 3}, "along is 3, but it must be whole numbers from 1 on, separated by commas."),
+        ({"along": True}, "along is True, but it must be whole numbers from 1 on, separated by commas."),
         ({"along": "0"}, "along[0] is '0', but it must be greater than or equal to 1."),
         ({"factor_pairs": True}, "factor_pairs is True, but it must be a number."),
     ],
