@@ -177,7 +177,8 @@ def work(
         When to stop; what is not finished then goes on after its last epoch another time.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    waiting, running, failed = deque(jobs), dict[subprocess.Popen[bytes], Job](), list[str]()
+    waiting, failed = deque(jobs), list[str]()
+    running: dict[subprocess.Popen[bytes], Job] = {}
     bar = tqdm(total=len(jobs), unit="training", desc="trainings")
     with bar, _mps(device, workers) as shared:
         try:
