@@ -12,6 +12,7 @@ from torch import nn
 
 from influence_lib.data import ImageSet
 from influence_lib.device import resolved_precision
+from influence_lib.errors import reject
 from influence_lib.influence.curvature.approximations import FitOptions
 from influence_lib.influence.curvature.cost import preflight
 from influence_lib.influence.curvature.passes import Unfinished
@@ -45,6 +46,7 @@ def self_influence(
     precision: str = "fp32",
     unfinished: str | Path | None = None,
     progress: bool = True,
+    fit_perturbation: Perturbation | None = None,
 ) -> Scores:
     """Return the self-influence of every image: gᵀ(H + λI)⁻¹g ≥ 0 (paper, Eq. 6, without its minus sign).
 
@@ -115,6 +117,9 @@ def self_influence(
         A folder for the finished batches: a run that was killed goes on there when it is started once more.
     progress : bool
         Whether to show progress bars.
+    fit_perturbation : Perturbation, optional
+        Of the views on which H is fitted; None is `perturbation`. With H fitted anew for each strength of a noise the
+        scores can hardly shift, since a larger gradient makes a larger H.
 
     Returns
     -------
@@ -141,10 +146,16 @@ def self_influence(
     options = FitOptions(curvature, fisher, damping, factor_pairs, rank, tolerance, layers, frozen)
     settings = score_settings(images, two_views, **options.describe())
     settings |= {"precision": resolved_precision(precision, device)}
+    settings |= {} if fit_perturbation is None else {"fit_perturbation": fit_perturbation.describe()}
     source = gradient_source(encoder, images, two_views, layers, frozen, device, precision)
     kept = Unfinished.of(unfinished, settings, source)
-    problem = FitProblem(source, source.pairs.spaced(factor_pairs), fisher, kept, progress)
     approximation = options.approximation
+    fitted = source
+    if fit_perturbation is not None:
+        if approximation.fit is None or not approximation.has_matrix:
+            reject("fit_perturbation", fit_perturbation, "None with this curvature, rank or tolerance")
+        fitted = source.with_perturbation(fit_perturbation)
+    problem = FitProblem(fitted, source.pairs.spaced(factor_pairs), fisher, kept, progress, source)
     preflight(problem, len(source.pairs), curvature, approximation.cost, options.largest_rank)
     found = approximation.forms(problem, options)
     kept.clear()

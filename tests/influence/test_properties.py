@@ -328,5 +328,5 @@ def test_noise_is_the_default_perturbation_of_the_problems():
     images = image_set(torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8), torch.tensor([4, 2]))
     source = double_source(nn.Sequential(nn.Flatten(), nn.Linear(108, 2)), images)
     batch = source.pairs.batch(torch.tensor([0, 1]))
-    assert source.pairs.perturbation == GaussianNoise()
+    assert source.pairs.views.perturbation == GaussianNoise()
     assert not torch.isclose(batch.left, batch.right).any()

@@ -308,7 +308,7 @@ def test_defaults_are_resolved_before_scores_are_looked_up(asked, monkeypatch):
     assert [asked(encoder), asked(encoder, precision="fp32", device="cpu", curvature="ekfac")] == [1, 1]
     assert [asked(encoder, curvature="identity"), asked(encoder, curvature="identity", damping=1.0)] == [2, 2]
     assert [asked(encoder, curvature="logra"), asked(encoder, curvature="logra", rank=np.int64(RANK))] == [3, 3]
-    monkeypatch.setattr("influence_lib.influence.scoring.MEAN_SHARE", 0.2)
+    monkeypatch.setattr("influence_lib.influence.curvature.damping.MEAN_SHARE", 0.2)
     assert [asked(encoder), asked(encoder, curvature="identity")] == [4, 4]
 
 
@@ -317,3 +317,26 @@ def test_a_rule_that_changes_finds_no_scores_of_the_earlier_one(asked, monkeypat
     assert [asked(encoder), asked(encoder, raw_loss)] == [1, 2]
     monkeypatch.setitem(stored.REVISIONS, "self_influence", 2)
     assert [asked(encoder), asked(encoder, raw_loss)] == [3, 3]
+
+
+@pytest.mark.parametrize("curvature", ["ekfac", "kfac", "diagonal", "logra", "exact"])
+def test_the_curvature_can_be_that_of_other_views(net, images, curvature):
+    weak, strong = GaussianNoise(0.05, 0.1), GaussianNoise(0.05, 0.2)
+    damping = 1e-3
+    own = self_influence(net, images, strong, curvature=curvature, damping=damping, progress=False)
+    same = self_influence(
+        net, images, strong, curvature=curvature, damping=damping, fit_perturbation=strong, progress=False
+    )
+    other = self_influence(
+        net, images, strong, curvature=curvature, damping=damping, fit_perturbation=weak, progress=False
+    )
+    torch.testing.assert_close(same.by_draw, own.by_draw)
+    assert "fit_perturbation" in other.settings
+    # the weaker noise has the smaller curvature, and so the larger scores
+    assert (other.values > own.values).double().mean() > 0.8
+
+
+@pytest.mark.parametrize("options", [{"curvature": "identity"}, {"rank": 2}, {"curvature": "kronfluence"}])
+def test_other_views_need_a_curvature_that_is_fitted_apart(net, images, options):
+    with pytest.raises(InputError, match="fit_perturbation is GaussianNoise"):
+        self_influence(net, images, fit_perturbation=GaussianNoise(), progress=False, **options)

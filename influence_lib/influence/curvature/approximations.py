@@ -77,23 +77,23 @@ class Approximation:
         if self.score is not None:
             return self.score(problem, options)
         assert self.fit is not None
-        everything = problem.source.pairs.spaced(None)
+        everything = problem.scored.pairs.spaced(None)
         by_layer = quadratic_forms(problem, self.fit(problem, options), everything)
         return Forms(torch.stack(list(by_layer.values())).sum(0), by_layer)
 
 
 def quadratic_forms(problem: FitProblem, curvature: Curvature, scored: Tensor) -> dict[str, Tensor]:
     """Return the quadratic form of the pairs with these indices by layer."""
-    source = problem.source
-    pairs = source.pairs
-    totals = {name: torch.zeros(len(scored), dtype=pairs.dtype, device=pairs.device) for name in source.layers}
+    pairs = problem.scored.pairs
+    layers = problem.scored.layers
+    totals = {name: torch.zeros(len(scored), dtype=pairs.dtype, device=pairs.device) for name in layers}
 
     def step(totals: Totals, batch: PairBatch, layers: LayerFactors) -> None:
         first = int(torch.searchsorted(scored, batch.indices[0]))
         for name, values in curvature.forms(layers):
             totals[name][first : first + len(values)] = values.to(totals[name])
 
-    problem.add_up("scores", totals, step, scored, "empirical")
+    problem.add_up_scores("scores", totals, step, scored)
     return totals
 
 

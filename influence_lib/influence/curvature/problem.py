@@ -43,6 +43,8 @@ class FitProblem:
         Where interrupted passes are kept.
     progress : bool
         Whether to show progress bars.
+    others : GradientSource, optional
+        Of the gradients that are scored, where they are not those of `source`.
     """
 
     source: GradientSource
@@ -50,6 +52,12 @@ class FitProblem:
     fisher: str = "empirical"
     unfinished: Unfinished = field(default_factory=Unfinished)
     progress: bool = False
+    others: GradientSource | None = None
+
+    @property
+    def scored(self) -> GradientSource:
+        """Where the gradients come from that are scored."""
+        return self.others or self.source
 
     def covariances(self, fast: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
         """Return A and S of each layer: Σ aaᵀ over the positions and the mean of ggᵀ over them, for a mean image.
@@ -96,8 +104,12 @@ class FitProblem:
         return {name: total.div_(len(self.indices)) for name, total in totals.items()}
 
     def add_up(self, stage: str, totals: Totals, step: Step, indices: Tensor, fisher: str) -> None:
-        """Make one pass over pairs, see `accumulate`."""
+        """Make one pass over the pairs of the fit, see `accumulate`."""
         accumulate(self.source, stage, indices, totals, step, fisher, self.unfinished, self.progress)
+
+    def add_up_scores(self, stage: str, totals: Totals, step: Step, indices: Tensor) -> None:
+        """Make one pass over the pairs that are scored."""
+        accumulate(self.scored, stage, indices, totals, step, "empirical", self.unfinished, self.progress)
 
 
 def gradient_shape(layer: Layer) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from influence_lib.influence.views.counted import counted_layers
 from influence_lib.influence.views.gradients import Factors, Layer, layer_factors
 from influence_lib.influence.views.losses import Loss
 from influence_lib.influence.views.pairs import PairBatch, Pairs, build_loss
+from influence_lib.influence.views.perturbations import Perturbation
 from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain.representations import prepare
 
@@ -50,6 +51,11 @@ class GradientSource:
     def with_images(self, images: ImageSet) -> "GradientSource":
         """Return the same source for other images."""
         return replace(self, pairs=replace(self.pairs, images=images))
+
+    def with_perturbation(self, perturbation: Perturbation) -> "GradientSource":
+        """Return the same source for views by another perturbation."""
+        views = replace(self.pairs.views, perturbation=perturbation)
+        return replace(self, pairs=replace(self.pairs, views=views))
 
     def factors(self, batch: PairBatch, fisher: str = "empirical") -> LayerFactors:
         """Yield the factors of each layer's gradients of a batch, see `layer_factors`."""
