@@ -164,7 +164,7 @@ def test_executed_notebook_has_nothing_that_changes_from_run_to_run(executed: tu
     file = executed_file(book, "01_one")
     notebook = nbformat.read(file, as_version=4)
     injected = [cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])]
-    assert [cell.metadata.tags for cell in injected] == [["injected-parameters", "hide-input"]]
+    assert [cell.metadata.tags for cell in injected] == [["injected-parameters", "remove-cell"]]
     assert [cell.id for cell in notebook.cells[:4]] == ["cell-000", "cell-001", "cell-002", "cell-003"]
     assert not any(key in cell.metadata for cell in notebook.cells for key in ("papermill", "execution"))
     before = file.read_bytes()
