@@ -111,6 +111,6 @@ def _extent(claim: Claim, finding: Finding) -> Iterator[float]:
         yield from limits
         span = max([*marks, *limits]) - min([*marks, *limits])
         if math.isinf(margin.high):
-            yield margin.low + 0.1 * span
+            yield margin.low + 0.05 * span
         if math.isinf(margin.low):
-            yield margin.high - 0.1 * span
+            yield margin.high - 0.05 * span

@@ -46,12 +46,11 @@ def with_values(source: str, changed: Mapping[str, Any]) -> str:
     """
     lines = source.encode().splitlines(keepends=True)  # positions in the tree count bytes
     for statement in reversed(ast.parse(source).body):
-        target = statement.target if isinstance(statement, ast.AnnAssign) else None
-        if isinstance(statement, ast.Assign):
-            target = statement.targets[0]
-        if not isinstance(target, ast.Name) or target.id not in changed or statement.value is None:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
             continue
-        value = statement.value
+        target, value = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target, statement.value
+        if not isinstance(target, ast.Name) or target.id not in changed:
+            continue
         first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
         before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
         lines[first : last + 1] = [before + _literal(changed[target.id]).encode() + after]
