@@ -1,6 +1,9 @@
 // What the pages do beyond being read. Without this file everything is shown and nothing is lost.
 "use strict";
 
+// on a first visit the theme finds no mode, and reports that as an error before it takes this one
+document.documentElement.dataset.mode ||= "auto";
+
 /** Add filters by paper and verdict above the ledger's cards. */
 function addLedgerFilters() {
   const strip = document.querySelector(".ledger-strip");
@@ -70,7 +73,9 @@ function enlargePictures() {
     button.type = "button";
     button.className = "enlarge";
     button.title = "Open the picture large";
-    picture.replaceWith(button);
+    // without this script a click follows the link that Sphinx puts around a picture
+    const link = picture.closest("a.image-reference, a.reference.image-reference");
+    (link || picture).replaceWith(button);
     button.append(picture);
     button.addEventListener("click", () => {
       large.src = picture.currentSrc || picture.src;

@@ -101,7 +101,7 @@ def _section(section: Section, rows: dict[str, Judged]) -> str:
 
 def _card(each: Judged) -> str:
     row = each.row
-    classes = f"ledger-card {slug(each.verdict)} source-{row.id[0]}"
+    classes = f"ledger-card {slug(each.verdict)} source-{row.id[0].lower()}"
     parts = [f"**{row.id}** {row.item} {badge(each.verdict)}"]
     if row.paper:
         parts.append(f"*The papers:* {row.paper}")
