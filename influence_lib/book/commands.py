@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from influence_lib.book import ledger
+from influence_lib.book import cards, ledger
 from influence_lib.book.chapters import SMOKE, chapters
 from influence_lib.book.execute import execute
+from influence_lib.book.findings import read_findings
 from influence_lib.book.freshness import refuse_unfit, stale
 from influence_lib.book.layout import Book, BookError
 from influence_lib.book.pages import check_pages
@@ -43,12 +44,15 @@ def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool
     if only is not None and only not in names:
         reject("--only", only, names)
     content = ledger.read(book.root / "book" / "ledger.yml", names)  # before hours of work, not after
+    findings = read_findings(book.root)
+    generated = {"ledger.md": cards.page(content, findings), "findings.md": cards.headlines(content, findings)}
     for chapter in every:
         if chapter.name == only or (only is None and (force or stale(chapter, book))):
             _say(f"{chapter.name}: executing with the profile {profile}")
             execute(chapter, book)
     refuse_unfit(every, book)
-    (book.executed / "ledger.md").write_text(ledger.page(content), encoding="utf-8")
+    for name, text in generated.items():
+        (book.executed / name).write_text(text, encoding="utf-8")
     render(every, book)
     check_pages(book.html)
     _say(f"The book is in {book.html / 'index.html'}.")

@@ -23,6 +23,7 @@ from influence_lib import __version__
 from influence_lib.atomic import written_whole
 from influence_lib.book.chapters import Chapter
 from influence_lib.book.layout import Book, BookError
+from influence_lib.book.shown import show_parameters, warn_of_smoke
 from influence_lib.device import resolve_device
 from influence_lib.store import git_state
 
@@ -59,6 +60,8 @@ def execute(chapter: Chapter, book: Book) -> None:
     """
     started = time.perf_counter()
     notebook = tidy(_run(chapter, book))
+    show_parameters(notebook, chapter.changed)
+    warn_of_smoke(notebook, chapter.profile)
     manifest = _manifest(chapter, book)
     notebook.cells.append(_footer(manifest, chapter))
     text = nbformat.writes(notebook) + "\n"
@@ -97,7 +100,10 @@ def _run(chapter: Chapter, book: Book) -> NotebookNode:
             coalesce_streams=True,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # else it reports that it is asked to stop
+            extra_arguments=[
+                "--IPKernelApp.log_level=CRITICAL",  # else it reports that it is asked to stop
+                "--InlineBackend.figure_formats=retina",  # twice as many dots, for large screens and for print
+            ],
         )
     except PapermillExecutionError as error:
         if error.ename == "InputError":  # one sentence, to which a traceback would add nothing
@@ -111,17 +117,12 @@ def _run(chapter: Chapter, book: Book) -> NotebookNode:
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Return the notebook without what changes from run to run: clocks, random ids, progress.
-
-    The cell that papermill injects is folded, not removed: it says what made the page.
-    """
+    """Return the notebook without what changes from run to run: clocks, random ids, progress."""
     notebook.metadata.pop("papermill", None)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("hide-input")
         if cell.cell_type == "code":
             cell.outputs = [output for output in map(_without_progress, cell.outputs) if output is not None]
     return notebook

@@ -1,32 +1,28 @@
 """The ledger: every figure, table and number of the papers, with the verdict reached here.
 
-``book/ledger.yml`` is its one source; the page is generated from it.
+``book/ledger.yml`` holds the rows with their claims, ``results/findings/`` the numbers. Verdicts are made from the two
+by `influence_lib.book.claims`; neither a verdict nor a number of ours is typed.
 """
 
-import textwrap
+import re
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from influence_lib.book.claims import Claim, Finding, Judgement, Verdict, judge, of_row
+from influence_lib.book.findings import Findings, look_up
 from influence_lib.errors import InputError
 from influence_lib.notebook import sentences
 
-__all__ = ["BADGES", "Ledger", "Row", "Section", "page", "read"]
+__all__ = ["Judged", "Ledger", "Row", "Section", "judged", "read", "with_numbers"]
 
-# the vocabulary of the verdicts, and the sphinx-design role that shows each
-BADGES = {
-    "replicates": "bdg-success",
-    "does not replicate": "bdg-danger",
-    "answered": "bdg-info",
-    "not testable at this scale": "bdg-secondary",
-    "not yet": "bdg-light",
-}
-Verdict = Literal["replicates", "does not replicate", "answered", "not testable at this scale", "not yet"]
-MEASURED = ("replicates", "does not replicate", "answered")
+PAPERS = {"A": "the paper", "B": "the workshop paper", "C": "open questions", "D": "the attribution baseline"}
+PLACEHOLDER = re.compile(r"\{([a-z_]+\.[^{}#:\s]+)(?:#([^{}:]+))?(?::([^{}]+))?\}")
 
 
 class _Strict(BaseModel):
@@ -34,32 +30,38 @@ class _Strict(BaseModel):
 
 
 class Row(_Strict):
-    """One figure, table or number of a paper. Texts are Markdown."""
+    """One figure, table or number of a paper. Texts are Markdown.
+
+    `line` is the finding in one sentence, for the book's first page; ``{key:.2f}`` in it is a number from the findings.
+    """
 
     id: str = Field(pattern=r"^[A-D]-[A-Za-z0-9/–]+$")
     item: str
     paper: str | None = None
     where: str | None = None
-    ours: str | None = None
     profile: str | None = None
-    verdict: Verdict
-    reason: str | None = None
     note: str | None = None
+    line: str | None = None
+    claims: list[Claim] = []
+
+    @property
+    def anchor(self) -> str:
+        """The row's id as an HTML id."""
+        return "ledger-" + re.sub(r"[^a-z0-9]+", "-", self.id.lower())
+
+    @property
+    def source(self) -> str:
+        """The document that the row is about."""
+        return PAPERS[self.id[0]]
 
     @model_validator(mode="after")
-    def _verdict_is_supported(self) -> Self:
-        """Refuse a verdict without what it rests on."""
-        measured = {"where": self.where, "ours": self.ours, "profile": self.profile}
-        if self.verdict in MEASURED:
-            missing = [name for name, value in measured.items() if not value]
+    def _result_says_where_it_is_from(self) -> Self:
+        if any(claim.ours or claim.stated for claim in self.claims):
+            missing = [name for name in ("where", "profile") if not getattr(self, name)]
             if missing:
-                raise ValueError(f"the verdict {self.verdict!r} of {self.id} needs {' and '.join(missing)}")
-        elif self.ours is not None:
-            raise ValueError(f"{self.id} has a value of ours, which the verdict {self.verdict!r} contradicts")
-        if self.verdict == "answered" and self.paper is not None:
-            raise ValueError(f"{self.id} has a value of the papers, which the verdict 'answered' contradicts")
-        if self.verdict == "not testable at this scale" and not self.reason:
-            raise ValueError(f"the verdict {self.verdict!r} of {self.id} needs a reason")
+                raise ValueError(f"{self.id} has a result, which needs {' and '.join(missing)}")
+        if self.source == PAPERS["C"] and any(claim.kind == "measured" for claim in self.claims):
+            raise ValueError(f"{self.id} is an open question, of which every claim must have the kind 'question'")
         return self
 
 
@@ -89,6 +91,48 @@ class Ledger(_Strict):
         return self
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A row with its verdict, and its claims each with finding and verdict."""
+
+    row: Row
+    verdict: Verdict
+    claims: list[tuple[Claim, Finding | None, Judgement]]
+
+
+def judged(row: Row, findings: Findings) -> Judged:
+    """Return a row with the verdicts that follow from the findings.
+
+    Raises
+    ------
+    InputError
+        If a claim names a finding that is not there.
+    """
+    found = [None if claim.ours is None else look_up(claim.ours, findings) for claim in row.claims]
+    verdicts = [judge(claim, finding) for claim, finding in zip(row.claims, found, strict=True)]
+    whole = of_row(row.claims, [each.verdict for each in verdicts])
+    return Judged(row, whole, list(zip(row.claims, found, verdicts, strict=True)))
+
+
+def with_numbers(text: str, findings: Findings) -> str:
+    """Return a text in which ``{key}``, ``{key#name}`` and ``{key:.1f}`` are the numbers of findings.
+
+    Raises
+    ------
+    InputError
+        If a key is not there.
+    """
+
+    def number(found: re.Match[str]) -> str:
+        key, name, spec = found.groups()
+        values = look_up(key, findings).values
+        if (name or "") not in values:
+            raise InputError(f"the finding {key} has no value {name!r}, only {sorted(values)}.")
+        return re.sub(r"^(-?)0\.", r"\1.", format(values[name or ""].value, spec or ".2f")).replace("-", "−")
+
+    return PLACEHOLDER.sub(number, text)
+
+
 def read(file: Path, chapters: list[str]) -> Ledger:
     """Read and validate the ledger.
 
@@ -102,7 +146,7 @@ def read(file: Path, chapters: list[str]) -> Ledger:
     Raises
     ------
     InputError
-        One sentence for each wrong row: an unknown verdict, a verdict that nothing supports, an id used
+        One sentence for each wrong row: a claim that cannot be judged, a result without its place, an id used
         twice, a chapter that does not exist.
     """
     try:
@@ -121,54 +165,7 @@ def read(file: Path, chapters: list[str]) -> Ledger:
 
 def _name(content: Any, where: tuple[int | str, ...]) -> str:
     """Return what a value of the ledger is called: its field and the id of its row."""
-    if len(where) == 5:  # sections, number, rows, number, field
+    if len(where) >= 5:  # sections, number, rows, number, field and, of claims, their number and field
         row = content["sections"][where[1]]["rows"][where[3]]
-        return f"{where[4]} of {row.get('id', f'row {where[3]}')}"
+        return f"{'.'.join(str(part) for part in where[4:])} of {row.get('id', f'row {where[3]}')}"
     return ".".join(str(part) for part in where) or "the ledger"
-
-
-def page(ledger: Ledger) -> str:
-    """Return the ledger as a MyST page."""
-    counts: Counter[str] = Counter(row.verdict for row in ledger.rows)
-    summary = " · ".join(f"{{{role}}}`{verdict}` {counts[verdict]}" for verdict, role in BADGES.items())
-    head = [
-        "# The ledger",
-        "Every figure, table and number of the papers that this companion answers, with what was found here. "
-        "A row is never dropped; where the papers contradict themselves, the row says so.",
-        f"**{len(ledger.rows)} rows:** {summary}",
-    ]
-    return "\n\n".join([*head, *(_section(section) for section in ledger.sections)]) + "\n"
-
-
-def _section(section: Section) -> str:
-    rows = "\n".join(_cells(row) for row in section.rows)
-    header = _list_row("Id", "Item", "The papers' value", "Here", "Verdict")
-    table = "\n".join(
-        [
-            "```{list-table}",
-            ":header-rows: 1",
-            ":widths: 9 31 30 16 14",
-            ":class: ledger",
-            "",
-            header,
-            rows,
-            "```",
-        ]
-    )
-    return f"## {section.title}\n\n{section.about}\n\n{table}"
-
-
-def _cells(row: Row) -> str:
-    item = row.item if row.note is None else f"{row.item}\n\n*Note.* {row.note}"
-    here = "–"
-    if row.where is not None:
-        parts = [row.ours, f"{{doc}}`{row.where}`", row.profile and f"profile `{row.profile}`"]
-        here = "\n\n".join(part for part in parts if part)
-    badge = f"{{{BADGES[row.verdict]}}}`{row.verdict}`"
-    verdict = badge if row.reason is None else f"{badge}\n\n{row.reason}"
-    return _list_row(row.id, item, row.paper or "–", here, verdict)
-
-
-def _list_row(*cells: str) -> str:
-    """Return one row of a list-table; the lines of a cell are indented to stay in it."""
-    return "* - " + "\n  - ".join(textwrap.indent(cell.strip(), "    ").lstrip() for cell in cells)

@@ -6,7 +6,7 @@ the paper's form is another one it is kept beside it, and has to fail.
 """
 
 from influence_lib.theory.checking import Check, Report, check, numeric, sharpness, symbolic
-from influence_lib.theory.page import MEANING, counterexamples, overview, section
+from influence_lib.theory.page import MEANING, counterexamples, grid, overview, section
 from influence_lib.theory.registry import STATEMENTS, check_all, statement
 from influence_lib.theory.statement import VERDICTS, Claim, Formula, Statement
 from influence_lib.theory.worlds import Numbers, Symbols
@@ -25,6 +25,7 @@ __all__ = [
     "check",
     "check_all",
     "counterexamples",
+    "grid",
     "numeric",
     "overview",
     "section",

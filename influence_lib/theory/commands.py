@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from influence_lib.theory.checking import Report
-from influence_lib.theory.page import HEADINGS, MEANING, Example, counterexamples
+from influence_lib.theory.page import HEADINGS, MEANING, Example, counterexamples, words
 from influence_lib.theory.plain import plain
 from influence_lib.theory.registry import STATEMENTS, check_all, statement
 from influence_lib.theory.statement import Verdict
@@ -49,7 +49,7 @@ def _table(reports: list[Report]) -> str:
     lines = []
     for report in reports:
         s = report.statement
-        lines.append(f"{'ok' if report.passed else 'FAILED':<7}{s.id:<{width + 2}}{s.verdict:<24}{s.line}")
+        lines.append(f"{'ok' if report.passed else 'FAILED':<7}{s.id:<{width + 2}}{words(s.verdict):<24}{s.line}")
         lines += [f"{'':7}  {c.kind}, {failure}" for c in report.checks for failure in c.failures]
     failed = sum(not report.passed for report in reports)
     claims = sum(c.claims for report in reports for c in report.checks)
@@ -64,7 +64,7 @@ def _explanation(report: Report) -> str:
         f"{s.id}: {s.title} ({s.place})",
         s.says,
         f"Meant: {s.meant}" if s.meant else "",
-        f"Verdict: {s.verdict} ({MEANING[s.verdict]})\n{s.line}",
+        f"Verdict: {words(s.verdict)} ({MEANING[s.verdict]})\n{s.line}",
         s.found,
         *(_example(s.verdict, e) for e in counterexamples(s)),
         f"Proof: {s.proof}",

@@ -6,15 +6,17 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from itertools import zip_longest
 from typing import Any
 
 import sympy
 
 from influence_lib.theory.checking import UNDEFINED, Report
+from influence_lib.theory.plain import plain
 from influence_lib.theory.statement import OURS, REPAIRED, VERDICTS, Claim, Claims, Statement, Verdict
 
-__all__ = ["BADGES", "HEADINGS", "MEANING", "Example", "counterexamples", "overview", "section"]
+__all__ = ["HEADINGS", "LETTERS", "MEANING", "Example", "counterexamples", "grid", "overview", "section"]
 
 MEANING: dict[Verdict, str] = {
     "holds": "true as printed, under the assumptions that the paper states",
@@ -23,13 +25,13 @@ MEANING: dict[Verdict, str] = {
     "definition": "not derivable from the paper's own Eq. 4 and 6; the derived quantity is given",
     "notation": "true once a slip of sign, shape or typing is mended; the mended form is given",
 }
-# the sphinx-design role that shows each verdict; the word is in the badge, so colour is not needed to read it
-BADGES: dict[Verdict, str] = {
-    "holds": "bdg-success",
-    "holds_with_assumptions": "bdg-info",
-    "fails": "bdg-danger",
-    "definition": "bdg-warning",
-    "notation": "bdg-dark",
+# beside the colour, so that it is not needed to tell verdicts apart
+LETTERS: dict[Verdict, str] = {
+    "holds": "H",
+    "holds_with_assumptions": "A",
+    "fails": "F",
+    "definition": "D",
+    "notation": "N",
 }
 # over the two columns of a counterexample: what a definition gives is not false, but another quantity
 HEADINGS = dict.fromkeys(VERDICTS, ("as printed (false)", "corrected (true)"))
@@ -87,21 +89,54 @@ def _latex(value: Any) -> str:
     return sympy.latex(value.applyfunc(sympy.simplify) if hasattr(value, "applyfunc") else sympy.simplify(value))
 
 
+def words(verdict: Verdict) -> str:
+    """Return a verdict in words."""
+    return verdict.replace("_", " ")
+
+
+def _style(verdict: Verdict) -> str:
+    """Return the classes of a verdict in the book's style sheet."""
+    return f"verdict v-{verdict.replace('_', '-')}"
+
+
 def badge(verdict: Verdict) -> str:
-    """Return the verdict as a badge."""
-    return f"{{{BADGES[verdict]}}}`{verdict}`"
+    """Return the verdict as inline HTML: its words with a colour."""
+    return f'<span class="{_style(verdict)}">{words(verdict)}</span>'
+
+
+def grid(statements: Iterable[Statement]) -> str:
+    """Return the paper's statements as a picture: a coloured letter each that leads to it, and what the letters mean.
+
+    Those of this companion are left out.
+    """
+    chosen = [entry for entry in statements if entry.place != OURS]
+    counts = Counter(entry.verdict for entry in chosen)
+    cells = "".join(map(_cell, chosen))
+    legend = "".join(
+        f'<li><span class="{_style(verdict)}" aria-hidden="true">{LETTERS[verdict]}</span> '
+        f"<strong>{words(verdict)}</strong> {counts[verdict]}: {MEANING[verdict]}</li>"
+        for verdict in VERDICTS
+    )
+    return (
+        f'<nav class="theory-grid" aria-label="The {counts.total()} statements of the paper">{cells}</nav>\n\n'
+        f'<ul class="ledger-legend">{legend}</ul>\n'
+    )
+
+
+def _cell(entry: Statement) -> str:
+    name = escape(f"{plain(entry.title)}: {words(entry.verdict)}")
+    link = f'href="#{entry.id}" title="{name}" aria-label="{name}"'
+    return f'<a class="{_style(entry.verdict)}" {link}>{LETTERS[entry.verdict]}</a>'
 
 
 def overview(statements: Iterable[Statement]) -> str:
-    """Return how often each verdict was given to the paper, what the verdicts mean, and a table of all statements."""
+    """Return a folded table of statements: what each is called, its verdict, and the finding in one line."""
     chosen = list(statements)
-    counts = Counter(entry.verdict for entry in chosen if entry.place != OURS)
-    legend = "\n".join(f"{badge(v)} {counts[v]}\n: {MEANING[v]}\n" for v in VERDICTS)
-    head = f"**{counts.total()} statements of the paper:**\n\n{legend}"
     rows = [_row("Statement", "Verdict", "In one line")]
     rows += [_row(f"{{prf:ref}}`{s.id}`: {s.title}\n\n    `{s.id}`", badge(s.verdict), s.line) for s in chosen]
     lines = "\n".join(rows)
-    return f"{head}\n```{{list-table}}\n:header-rows: 1\n:widths: 36 24 40\n:class: theory\n\n{lines}\n```\n"
+    table = f"```{{list-table}}\n:header-rows: 1\n:widths: 36 24 40\n:class: theory\n\n{lines}\n```"
+    return f"::::{{dropdown}} All {len(chosen)} statements, a line each\n{table}\n::::\n"
 
 
 def _row(*cells: str) -> str:
@@ -109,19 +144,26 @@ def _row(*cells: str) -> str:
 
 
 def section(report: Report) -> str:
-    """Return one statement with its verdict, what was found, the proof, the counterexample and the check."""
+    """Return one statement with its verdict; what was found, the proof, the counterexample and the check are folded.
+
+    What is found stays in sight for a theorem of this companion, of which the paper says nothing.
+    """
     s = report.statement
     kind = "theorem" if s.place == OURS else "proposition"
     place = s.place if s.place == OURS else f"the paper, {s.place}"
-    parts = [
-        f"::::{{prf:{kind}}} {s.title}\n:label: {s.id}\n\n{badge(s.verdict)} *{place}*\n\n{s.says}\n::::",
+    head = f"::::{{prf:{kind}}} {s.title}\n:label: {s.id}\n\n{badge(s.verdict)} *{place}*\n\n{s.says}\n::::"
+    found = f"**What is found.** {s.found}"
+    line = found if s.place == OURS else f"**In short.** {s.line}."
+    folded = [
         f"**What is meant.** {s.meant}" if s.meant else "",
-        f"**What is found.** {s.found}",
+        "" if s.place == OURS else found,
         _examples(s),
         f":::{{prf:proof}}\n{s.proof}\n:::",
         _checked(report),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    inside = "\n\n".join(part for part in folded if part)
+    outcome = "passed" if report.passed else "FAILED"
+    return f"{head}\n\n{line}\n\n::::::{{dropdown}} Why, with proof and check ({outcome})\n{inside}\n::::::\n"
 
 
 def _examples(statement: Statement) -> str:
@@ -139,7 +181,7 @@ def _examples(statement: Statement) -> str:
 
 
 def _checked(report: Report) -> str:
-    """Return the folded check: what was run, how it ended, and its code."""
+    """Return the check: what was run, how it ended, and its code."""
     s = report.statement
     sizes = ", ".join(f"({k}, {d})" for k, d in s.sizes)
     said = {
@@ -153,8 +195,8 @@ def _checked(report: Report) -> str:
         worst = f", largest relative deviation below {_above(c.worst)}" if c.kind == "numbers" else ""
         lines.append(f"- {said[c.kind]}: {c.claims} claims, {outcome}{worst}")
     code = "\n\n".join(_source(f) for f in (s.claims, s.symbolic, s.numeric, s.counterexample) if f is not None)
-    head = f"::::{{dropdown}} The check: {'passed' if report.passed else 'FAILED'}\n{s.rests}"
-    return "\n\n".join([head, "\n".join(lines), f"```python\n{code}\n```", "::::"])
+    head = f"**The check: {'passed' if report.passed else 'FAILED'}.** {s.rests}"
+    return "\n\n".join([head, "\n".join(lines), f"::::{{dropdown}} Its code\n```python\n{code}\n```\n::::"])
 
 
 def _above(value: float) -> str:

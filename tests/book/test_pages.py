@@ -1,107 +1,17 @@
-"""The generated and rendered pages: the ledger, alt text, no request to another machine, a real build."""
+"""The rendered pages: alt text, no request to another machine, a real build."""
 
 import re
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-import yaml
 
-from influence_lib.book import Book, BookError, ledger
+from influence_lib.book import Book, BookError
 from influence_lib.book.chapters import Chapter
 from influence_lib.book.pages import check_pages, violations
 from influence_lib.book.render import render
-from influence_lib.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
-IDS = [
-    *(
-        f"A-{name}"
-        for name in [
-            "T1",
-            "T2",
-            "T3",
-            "F2",
-            "F3",
-            "F4",
-            "F12",
-            "F5",
-            "F13–16",
-            "F6",
-            "F7",
-            "F8",
-            "F9",
-            "T4",
-            "F10/11",
-            "TH",
-        ]
-    ),
-    *(f"B-{name}" for name in ["F1", "F2", "F3", "F4", "F5", "F6", "F7", "EK"]),
-    *(f"C-{number}" for number in range(1, 7)),
-    *(f"D-{name}" for name in ["F2", "F3", "F4", "F6", "F8/9", "F10", "A1", "T1", "F1", "F5"]),
-]
-
-
-def test_the_ledger_has_every_row_and_its_chapters_exist() -> None:
-    names = [file.stem for file in (ROOT / "notebooks").glob("[0-9][0-9]_*.md")]
-    content = ledger.read(ROOT / "book" / "ledger.yml", names)
-    assert [row.id for row in content.rows] == IDS
-    page = ledger.page(content)
-    assert all(f"\n* - {row_id}\n" in page for row_id in IDS)
-
-
-ROW = {"id": "A-T1", "item": "Table 1", "verdict": "not yet"}
-FOUND = {"where": "01_tour", "ours": ".97 ± .01", "profile": "cpu"}
-
-
-def written(tmp_path: Path, *rows: dict[str, Any]) -> Path:
-    file = tmp_path / "ledger.yml"
-    file.write_text(yaml.safe_dump({"sections": [{"title": "T", "about": "About", "rows": list(rows)}]}))
-    return file
-
-
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        (
-            {"verdict": "maybe"},
-            "verdict of A-T1 is 'maybe', but it must be 'replicates', 'does not replicate', ",
-        ),
-        ({"verdict": "replicates"}, "'replicates' of A-T1 needs where and ours and profile"),
-        ({"verdict": "does not replicate", "where": "01_tour", "ours": "1"}, "of A-T1 needs profile"),
-        ({"ours": ".9"}, "A-T1 has a value of ours, which the verdict 'not yet' contradicts"),
-        ({"verdict": "answered", "where": "01_tour"}, "'answered' of A-T1 needs ours and profile"),
-        (FOUND | {"verdict": "answered", "paper": ".96"}, "A-T1 has a value of the papers, which the verdict"),
-        ({"verdict": "not testable at this scale"}, "needs a reason"),
-        ({"where": "99_none"}, "where is '99_none' in A-T1, but it must be in"),
-        ({"item": None}, "item of A-T1 is None, but it must be a valid string"),
-        ({"id": "X-1"}, "id of X-1 is 'X-1': String should match pattern"),
-        ({"verdit": "x"}, "verdit of A-T1 is 'x': Extra inputs are not permitted"),
-    ],
-)
-def test_a_wrong_row_is_one_sentence(tmp_path: Path, row: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said) as error:
-        ledger.read(written(tmp_path, ROW | row), ["01_tour"])
-    assert "\n" not in str(error.value)
-
-
-def test_an_id_is_used_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the id A-T1 is used more than once"):
-        ledger.read(written(tmp_path, ROW, ROW), [])
-
-
-def test_a_ledger_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"The ledger ledger.yml cannot be read"):
-        ledger.read(tmp_path / "ledger.yml", [])
-
-
-def test_the_page_shows_verdict_value_and_chapter(tmp_path: Path) -> None:
-    rows = [ROW | FOUND | {"verdict": "replicates", "note": "Two\nlines"}, ROW | {"id": "A-T2"}]
-    page = ledger.page(ledger.read(written(tmp_path, *rows), ["01_tour"]))
-    assert "**2 rows:** {bdg-success}`replicates` 1 · {bdg-danger}`does not replicate` 0" in page
-    assert "  - .97 ± .01\n\n    {doc}`01_tour`\n\n    profile `cpu`\n  - {bdg-success}`replicates`\n" in page
-    assert "*Note.* Two\n    lines\n" in page
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""``python -m influence_lib ledger``: every row with its verdict, and the findings made anew."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from influence_lib.book.chapters import chapters
+from influence_lib.book.findings import Findings, described, read_findings, write_findings
+from influence_lib.book.layout import Book
+from influence_lib.book.ledger import Judged, judged, read, with_numbers
+from influence_lib.store import repository
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``ledger [--json] [--update]``."""
+    parser.add_argument("--json", action="store_true", help="print rows, claims, findings and verdicts as JSON")
+    parser.add_argument("--update", action="store_true", help="make the findings anew from the committed results first")
+    parser.add_argument("--root", type=Path, default=repository(), help=argparse.SUPPRESS)
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Print a line for each row."""
+    root = arguments.root
+    if arguments.update:
+        _update(root)
+    findings = read_findings(root)
+    names = [chapter.name for chapter in chapters(Book(root))]
+    rows = [judged(row, findings) for row in read(root / "book" / "ledger.yml", names).rows]
+    if arguments.json:
+        text = json.dumps([_described(each, findings) for each in rows], indent=1, ensure_ascii=False)
+    else:
+        text = "\n".join(f"{each.row.id:<9} {each.verdict:<27} {each.row.item}" for each in rows)
+    sys.stdout.write(text + "\n")
+
+
+def _update(root: Path) -> None:
+    """Write the findings of every study."""
+    from influence_lib.book.committed import STUDIES, Results  # imports torch
+
+    results = Results(root)
+    for study, compute in STUDIES.items():
+        found: Findings = compute(results)
+        sys.stderr.write(f"{write_findings(root, study, found)}: {len(found)} findings\n")
+
+
+def _described(each: Judged, findings: Findings) -> dict[str, object]:
+    claims = [
+        claim.model_dump(exclude_none=True, exclude_defaults=True)
+        | {"finding": None if finding is None else described(finding)}
+        | judgement._asdict()
+        for claim, finding, judgement in each.claims
+    ]
+    row = each.row.model_dump(exclude_none=True, exclude={"claims"})
+    if each.row.line:
+        row["line"] = with_numbers(each.row.line, findings)
+    return row | {"verdict": each.verdict, "claims": claims}
