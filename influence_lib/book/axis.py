@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
-from influence_lib.book.claims import Claim, Finding, Margin
+from influence_lib.book.claims import Claim, Margin
 from influence_lib.estimate import Estimate
+from influence_lib.studies.findings import Finding
 
 __all__ = ["axis", "described", "number", "shared_limits"]
 

@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from influence_lib.estimate import Estimate
+from influence_lib.studies.findings import Finding, Trend
 
-__all__ = ["VERDICTS", "Claim", "Finding", "Judgement", "Margin", "Trend", "Verdict", "judge", "of_row"]
+__all__ = ["VERDICTS", "Claim", "Judgement", "Margin", "Verdict", "judge", "of_row"]
 
 Verdict = Literal[
     "replicates",
@@ -39,56 +40,6 @@ REST = "rest"  # in the margin of an order: all the names that it does not menti
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Trend(_Strict):
-    """The values of a finding at growing scales.
-
-    Attributes
-    ----------
-    over : str
-        What grows, such as epochs.
-    at : list of float
-        The scales, increasing.
-    values : dict of str to list of float
-        Name → one value a scale, with the names of the finding.
-    """
-
-    over: str
-    at: list[float]
-    values: dict[str, list[float]]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if any(a >= b for a, b in pairwise(self.at)):
-            raise ValueError(f"the scales of a trend are {self.at}, but they must increase")
-        if any(len(values) != len(self.at) for values in self.values.values()):
-            raise ValueError(f"a trend has values that are not one for each of its {len(self.at)} scales")
-        return self
-
-
-class Finding(_Strict):
-    """What a study found, as ``results/findings/`` holds it.
-
-    Attributes
-    ----------
-    values : dict of str to Estimate
-        Name → number; a single number has the name ``""``.
-    trainings : int
-        Independent trainings, or pairs of them where two are compared; 0 where no encoder was trained.
-    gate : bool, optional
-        Whether all encoders learned something, by the rule of the ledger; None where that was not measured.
-    power : float, optional
-        The chance that the test would have seen what the papers state, in [0, 1].
-    trend : Trend, optional
-        The same at other scales.
-    """
-
-    values: dict[str, Estimate] = Field(min_length=1)
-    trainings: int = Field(ge=0)
-    gate: bool | None = None
-    power: float | None = Field(default=None, ge=0, le=1)
-    trend: Trend | None = None
 
 
 NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+))"

@@ -6,13 +6,14 @@ committed results alone by ``python -m influence_lib ledger --update``, without 
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from influence_lib.book.claims import Finding
 from influence_lib.errors import InputError
 from influence_lib.notebook import sentences
+from influence_lib.studies.findings import Finding
 
 __all__ = ["Findings", "described", "folder", "look_up", "read_findings", "write_findings"]
 
@@ -70,7 +71,7 @@ def write_findings(root: Path, study: str, found: Findings) -> Path:
 
 def described(finding: Finding) -> dict[str, object]:
     """Return a finding as JSON-able values, without what is not known of it."""
-    return {name: value for name, value in finding.model_dump().items() if value is not None}
+    return {name: value for name, value in asdict(finding).items() if value is not None}
 
 
 def _rounded(value: object) -> object:

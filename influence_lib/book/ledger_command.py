@@ -10,6 +10,7 @@ from influence_lib.book.findings import Findings, described, read_findings, writ
 from influence_lib.book.layout import Book
 from influence_lib.book.ledger import Judged, judged, read, with_numbers
 from influence_lib.store import repository
+from influence_lib.studies.findings import STUDIES, Results
 
 __all__ = ["add_arguments"]
 
@@ -39,8 +40,6 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _update(root: Path) -> None:
     """Write the findings of every study."""
-    from influence_lib.book.committed import STUDIES, Results  # imports torch
-
     results = Results(root)
     for study, compute in STUDIES.items():
         found: Findings = compute(results)

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from influence_lib.book.claims import Claim, Finding, Margin, Trend, judge, of_row
+from influence_lib.book.claims import Claim, Margin, judge, of_row
+from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
+from influence_lib.studies.findings import Finding, Trend
 
 SAID: dict[str, Any] = {
     "says": "They agree",
@@ -153,9 +155,9 @@ def test_a_claim_that_cannot_be_judged_is_refused(fields, said):
 
 
 def test_a_trend_grows_and_is_complete():
-    with pytest.raises(ValidationError, match="must increase"):
+    with pytest.raises(InputError, match="must be increasing scales"):
         Trend(over="epochs", at=[6, 6], values={"": [1, 2]})
-    with pytest.raises(ValidationError, match="one for each of its 2 scales"):
+    with pytest.raises(InputError, match="2, one for each scale"):
         Trend(over="epochs", at=[6, 7], values={"": [1]})
 
 

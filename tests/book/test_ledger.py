@@ -11,14 +11,16 @@ import yaml
 from bs4 import BeautifulSoup
 
 from influence_lib import theory
-from influence_lib.book import cards, committed, ledger
+from influence_lib.book import cards, ledger
 from influence_lib.book.axis import axis, described, number, shared_limits
-from influence_lib.book.claims import VERDICTS, Claim, Finding
+from influence_lib.book.claims import VERDICTS, Claim
 from influence_lib.book.findings import read_findings, write_findings
 from influence_lib.cli import main
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.store import repository
+from influence_lib.studies import findings as committed
+from influence_lib.studies.findings import Finding
 from influence_lib.theory.statement import OURS
 
 ROOT = repository()

@@ -2,19 +2,20 @@
 
 import json
 from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from influence_lib import store, theory
-from influence_lib.book.claims import Finding, Trend
-from influence_lib.errors import InputError
+from influence_lib.errors import InputError, check_integer, check_number, reject
 from influence_lib.estimate import Estimate, mean, share
 from influence_lib.influence import TABLE_4, GaussianNoise, Perturbation, Scores, rank_agreement
 from influence_lib.theory.statement import OURS
 
-__all__ = ["STUDIES"]
+__all__ = ["STUDIES", "Finding", "Results", "Trend"]
 
 METHODS = ("simclr", "byol", "barlow")  # those that the paper compares
 DATASETS = ("cifar10", "cifar100")
@@ -25,6 +26,74 @@ KINDS: dict[str, dict[str, Any]] = {
     "ekfac": {"score": "self_influence", "curvature": "ekfac", "fisher": "empirical"},
     "raw_loss": {"score": "raw_loss"},
 }
+
+
+@dataclass(frozen=True)
+class Trend:
+    """The values of a finding at growing scales.
+
+    Attributes
+    ----------
+    over : str
+        What grows, such as epochs.
+    at : list of float
+        The scales, increasing.
+    values : dict of str to list of float
+        Name → one value a scale, with the names of the finding.
+
+    Raises
+    ------
+    InputError
+        If the scales do not increase, or there is not one value for each.
+    """
+
+    over: str
+    at: list[float]
+    values: dict[str, list[float]]
+
+    def __post_init__(self) -> None:
+        if any(a >= b for a, b in pairwise(self.at)):
+            reject("at", self.at, "increasing scales")
+        for name, values in self.values.items():
+            if len(values) != len(self.at):
+                reject(f"the number of values of {name!r}", len(values), f"{len(self.at)}, one for each scale")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study found, as ``results/findings/`` holds it.
+
+    Attributes
+    ----------
+    values : dict of str to Estimate
+        Name → number; a single number has the name ``""``.
+    trainings : int
+        Independent trainings, or pairs of them where two are compared; 0 where no encoder was trained.
+    gate : bool, optional
+        Whether all encoders learned something, by the rule of the ledger; None where that was not measured.
+    power : float, optional
+        The chance that the test would have seen what the papers state, in [0, 1].
+    trend : Trend, optional
+        The same at other scales.
+
+    Raises
+    ------
+    InputError
+        If there are no values, or a number is not allowed.
+    """
+
+    values: dict[str, Estimate]
+    trainings: int
+    gate: bool | None = None
+    power: float | None = None
+    trend: Trend | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            reject("the number of values", 0, "1 or more")
+        check_integer("trainings", self.trainings, least=0)
+        if self.power is not None:
+            check_number("power", self.power, least=0, most=1)
 
 
 class Results:
