@@ -143,5 +143,5 @@ def ids(page: Path) -> set[str]:
     """Return the anchors of a page, read once."""
     if page not in _IDS:
         text = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-        _IDS[page] = {str(tag[name]) for name in ("id", "name") for tag in text.find_all(attrs={name: True})} | {""}
+        _IDS[page] = {str(tag[name]) for name in ("id", "name") for tag in text.select(f"[{name}]")}
     return _IDS[page]
