@@ -143,9 +143,5 @@ def ids(page: Path) -> set[str]:
     """Return the anchors of a page, read once."""
     if page not in _IDS:
         text = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-        _IDS[page] = {
-            str(tag[name])
-            for name in ("id", "name")
-            for tag in text.find_all(lambda tag, name=name: tag.has_attr(name))
-        } | {""}
+        _IDS[page] = {str(tag[name]) for name in ("id", "name") for tag in text.select(f"[{name}]")}
     return _IDS[page]
