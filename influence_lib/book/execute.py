@@ -30,6 +30,13 @@ from influence_lib.store import git_state
 __all__ = ["execute", "executed_file", "manifest_file", "tidy"]
 
 CELL_SECONDS = 3600  # papermill has no limit of its own: a cell that hangs would hold the build for ever
+# pictures are outlines, letters too, so that they look alike everywhere; what is made of dots within them has 200 to the
+# inch, two for each of a usual screen; without clocks and random ids
+PICTURES = {
+    "figure_formats": {"svg"},
+    "print_figure_kwargs": {"bbox_inches": "tight", "dpi": 200, "metadata": {"Date": None}},
+    "rc": {"svg.fonttype": "path", "svg.hashsalt": "book"},
+}
 REPORTED = ("torch", "torchvision", "kronfluence", "solo-learn", "kornia", "numpy", "scipy", "matplotlib")
 # a tqdm bar: its percentage and its rule, or its clock, as in 30%|███ [00:05<00:10, 3.2it/s]; and what
 # `influence.cost.Plan` says before long passes
@@ -102,7 +109,7 @@ def _run(chapter: Chapter, book: Book) -> NotebookNode:
             stderr_file=sys.stderr,
             extra_arguments=[
                 "--IPKernelApp.log_level=CRITICAL",  # else it reports that it is asked to stop
-                "--InlineBackend.figure_formats=retina",  # twice as many dots, for large screens and for print
+                *(f"--InlineBackend.{name}={value!r}" for name, value in PICTURES.items()),
             ],
         )
     except PapermillExecutionError as error:

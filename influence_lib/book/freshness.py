@@ -13,6 +13,9 @@ from influence_lib.book.layout import Book, BookError
 
 __all__ = ["refuse_unfit", "stale"]
 
+# what the metadata of a cell have to say of its image: the alt text, the caption, and a name by which to refer to it
+SAID_OF_IMAGES = (("image", "alt", "alt text"), ("figure", "caption", "a caption"), ("figure", "name", "a name"))
+
 
 def stale(chapter: Chapter, book: Book) -> str | None:
     """Return why a chapter has to be executed again, or None if its executed notebook is up to date."""
@@ -44,13 +47,14 @@ def unfit(notebook: NotebookNode) -> Iterator[str]:
             if output.output_type == "error":
                 yield f"has an error output, {output.ename}, {where}"
             elif any(mime.startswith("image/") for mime in output.get("data", {})):
-                image = cell.metadata.get("mystnb", {}).get("image", {})
-                if not str(image.get("alt", "")).strip():
-                    yield f"shows an image without alt text (mystnb: image: alt) {where}"
+                described = cell.metadata.get("mystnb", {})
+                for part, key, said in SAID_OF_IMAGES:
+                    if not str(described.get(part, {}).get(key, "")).strip():
+                        yield f"shows an image without {said} (mystnb: {part}: {key}) {where}"
 
 
 def refuse_unfit(chapters: list[Chapter], book: Book) -> None:
-    """Raise if any chapter's executed notebook is stale, missing, failed, incomplete or without alt text.
+    """Raise if any chapter's executed notebook is stale, missing, failed, incomplete, or an image lacks alt text, caption or name.
 
     Raises
     ------

@@ -1,35 +1,34 @@
-"""Figures of the book: each function returns a matplotlib figure and computes nothing.
+"""Figures of the book, by kind of picture: each function returns a matplotlib figure and computes nothing.
 
-Alt text belongs to the cell that shows a figure (``mystnb: image: alt:``); the book does not build without it.
+Alt text, a caption and a name belong to the cell that shows a figure (``mystnb: image: alt:``, ``mystnb: figure:``);
+the book does not build without them.
 """
 
 from influence_lib.optional import needed
 
 with needed("influence_lib.figures", "run `pip install matplotlib`"):
-    from influence_lib.figures.pretraining import augmented_views, collapse_monitors, loss_curves, loss_directions
-    from influence_lib.figures.scores import (
-        agreement_matrix,
-        image_rows,
-        score_against,
-        score_distributions,
-        training_curve,
-    )
-    from influence_lib.figures.scoring import (
-        agreement_and_reliability,
-        cross_influence_matrices,
-        curvature_matrices,
+    from influence_lib.figures.curves import (
+        collapse_monitors,
         damping_curves,
         draws_curves,
         eigenvalue_spectra,
-        interval_dots,
-        matrix_distances,
+        loss_curves,
+        training_curve,
         upweighting,
     )
-    from influence_lib.figures.stability import correlation_table, log_score_violins, two_trainings
+    from influence_lib.figures.distributions import log_score_violins, score_distributions
+    from influence_lib.figures.images import augmented_views, image_rows
+    from influence_lib.figures.intervals import interval_dots, matrix_distances
+    from influence_lib.figures.maps import loss_directions, score_against, two_trainings
+    from influence_lib.figures.matrices import (
+        agreement_matrix,
+        correlation_table,
+        cross_influence_matrices,
+        curvature_matrices,
+    )
     from influence_lib.figures.theory import cosine_and_euclidean, group_remainder, leverage_plane, orders
 
 __all__ = [
-    "agreement_and_reliability",
     "agreement_matrix",
     "augmented_views",
     "collapse_monitors",

@@ -85,7 +85,7 @@ def small_book(root: Path, text: str) -> tuple[Book, list[Chapter]]:
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/_executed/01_one\n")
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     picture = nbformat.v4.new_output("display_data", data={"image/png": pixel})
-    alt = {"mystnb": {"image": {"alt": "One dot"}}}
+    alt = {"mystnb": {"image": {"alt": "One dot"}, "figure": {"caption": "A dot.", "name": "fig-dot"}}}
     cells = [
         nbformat.v4.new_markdown_cell(text),
         nbformat.v4.new_code_cell("show()", execution_count=1, outputs=[picture], metadata=alt),
@@ -96,11 +96,14 @@ def small_book(root: Path, text: str) -> tuple[Book, list[Chapter]]:
 
 
 def test_a_real_build_is_offline_and_has_alt_text(tmp_path: Path) -> None:
-    book, every = small_book(tmp_path, "# One\n\nMathematics $x^2$ and {cite:p}`koh2017`.\n\n```{bibliography}\n```")
+    text = "# One\n\nMathematics $x^2$, {cite:p}`koh2017` and {numref}`fig-dot`.\n\n```{bibliography}\n```"
+    book, every = small_book(tmp_path, text)
     render(every, book)
     check_pages(book.html)
     html = (book.html / "book" / "_executed" / "01_one.html").read_text()
     assert 'alt="One dot"' in html
+    assert '<span class="std std-numref">Fig. 1</span>' in html
+    assert re.search(r'Fig\. 1 </span><span class="caption-text">A dot\.', html)
     (script,) = re.findall(r'src="([^"]*mathjax[^"]*\.js)[^"]*"', html)
     assert (book.html / "book" / "_executed" / script).resolve().stat().st_size > 1_000_000
 

@@ -286,6 +286,7 @@ def write_executed(book: Book, cells: list[Any]) -> Chapter:
 
 
 PICTURE = nbformat.v4.new_output("display_data", data={"image/png": "AAAA"})
+FIGURE = {"caption": "A cat on a mat.", "name": "fig-cat"}
 FAILURE = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
 
 
@@ -295,8 +296,10 @@ FAILURE = nbformat.v4.new_output("error", ename="ValueError", evalue="no", trace
         (None, [], {}, "has missing outputs: nothing was executed in the cell that begins 'plot"),
         (1, [FAILURE], {}, "has an error output, ValueError, in the cell"),
         (1, [PICTURE], {}, "shows an image without alt text"),
-        (1, [PICTURE], {"mystnb": {"image": {"alt": "  "}}}, "shows an image without alt text"),
-        (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}}}, None),
+        (1, [PICTURE], {"mystnb": {"image": {"alt": "  "}, "figure": FIGURE}}, "shows an image without alt text"),
+        (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}}}, "shows an image without a caption"),
+        (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}, "figure": {"caption": "Cat"}}}, "image without a name"),
+        (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}, "figure": FIGURE}}, None),
         (1, [], {}, None),
     ],
 )

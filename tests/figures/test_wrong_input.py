@@ -62,8 +62,7 @@ def test_logarithms_need_positive_scores(draw, values):
         lambda nothing: figures.score_against(("a", HERE), nothing),
         lambda nothing: figures.image_rows(noise_images(2), nothing),
         lambda nothing: figures.image_rows(noise_images(2), {"row": torch.arange(0)}),
-        lambda nothing: figures.agreement_matrix([], nothing),
-        lambda nothing: figures.agreement_and_reliability([], nothing, nothing),
+        lambda nothing: figures.agreement_matrix([], nothing, nothing),
         lambda nothing: figures.interval_dots(nothing, "x"),
         lambda nothing: figures.cross_influence_matrices(nothing, [0], ["a"]),
         lambda nothing: figures.damping_curves(np.ones(1), nothing),
@@ -72,6 +71,9 @@ def test_logarithms_need_positive_scores(draw, values):
         figures.curvature_matrices,
         figures.eigenvalue_spectra,
         figures.loss_curves,
+        figures.training_curve,
+        lambda nothing: figures.matrix_distances(pd.DataFrame()),
+        lambda nothing: figures.upweighting(np.ones(1), nothing, *np.ones((3, 1))),
         figures.collapse_monitors,
         figures.loss_directions,
         lambda nothing: figures.augmented_views(torch.zeros(0, 3, 8, 8), torch.zeros(0, 2, 3, 8, 8)),
@@ -85,23 +87,37 @@ def test_nothing_cannot_be_drawn(draw):
 @pytest.mark.parametrize(
     ("draw", "sentence"),
     [
-        (lambda: figures.score_distributions({str(i): HERE for i in range(8)}), "entries of scores is 8"),
+        (lambda: figures.collapse_monitors({str(i): [] for i in range(31)}), "entries of histories is 31"),
+        (lambda: figures.curvature_matrices({"a": np.zeros((2, 2))}), "all 0, but a logarithmic scale"),
+        (lambda: figures.curvature_matrices({"a": np.full((2, 2), np.nan)}), "not finite"),
+        (lambda: figures.eigenvalue_spectra({"a": np.ones(0)}), "entries of spectra.'a'. is 0"),
+        (
+            lambda: figures.augmented_views(torch.zeros(1, 3, 8, 8), torch.zeros(1, 0, 3, 8, 8)),
+            "entries of views.0. is 0",
+        ),
+        (
+            lambda: figures.cross_influence_matrices({"m": np.ones((1, 1))}, [0], ["a"]),
+            "the number of entries of labels is 1, but it must be 2 or more",
+        ),
         (
             lambda: figures.image_rows(noise_images(2), {"r": torch.tensor([0, 2])}),
             "position in rows.* is 2, .* 0 to 1",
         ),
         (lambda: figures.image_rows(noise_images(2), {"r": torch.tensor([-1])}), "position in rows.* is -1"),
-        (lambda: figures.agreement_matrix(["a", "b"], {}), "agreements has no entry for 'a' and 'b'"),
-        (lambda: figures.agreement_and_reliability(["a"], {}, {}), "reliabilities has no entry for 'a'"),
+        (lambda: figures.agreement_matrix(["a"], {}, {}), "reliabilities has no entry for 'a'"),
         (
-            lambda: figures.agreement_and_reliability(["a", "b"], {("b", "a"): AGREEMENT}, {"a": 1.0, "b": None}),
+            lambda: figures.agreement_matrix(["a", "b"], {("b", "c"): AGREEMENT}, {"a": 1.0, "b": None}),
             "agreements has no entry for 'a' and 'b'",
         ),
         (
             lambda: figures.interval_dots({"s": {"a": Estimate.stated(0)}, "t": {"b": Estimate.stated(0)}}, "x"),
-            "series 't' has no entry for 'a'",
+            "series 's' has no entry for 'b'",
         ),
         (lambda: figures.draws_curves({"a": (np.ones(1), np.ones(1))}, {}), "predicted has no entry for 'a'"),
+        (
+            lambda: figures.draws_curves({"a": (np.ones(1),) * 2}, {"a": (np.ones(1),) * 2, "b": (np.ones(1),) * 2}),
+            "measured has no entry for 'b'",
+        ),
         (
             lambda: figures.cross_influence_matrices({"m": np.ones((2, 3))}, [0, 1], ["a", "b"]),
             r"the shape of 'm' is \(2, 3\), but it must be \(2, 2\)",

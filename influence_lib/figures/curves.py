@@ -1,0 +1,219 @@
+"""Curves: trainings over their epochs, and what changes with a setting, a number or a rank."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from influence_lib.errors import InputError
+from influence_lib.figures.style import COLOURS, LABEL, MANY, SMALL, check_some, grid, legend_above, looks
+from influence_lib.pretrain.collapse import MIN_RANK, MIN_SPREAD
+
+__all__ = [
+    "collapse_monitors",
+    "damping_curves",
+    "draws_curves",
+    "eigenvalue_spectra",
+    "loss_curves",
+    "training_curve",
+    "upweighting",
+]
+
+Array = npt.NDArray[np.float64]
+History = Sequence[Mapping[str, float]]
+BLUE, VERMILION, *_, BLACK = COLOURS
+GREY = "0.6"
+DECADES = 4  # of the eigenvalues of a matrix that are drawn, below the largest
+HEIGHT = 3.2  # inches
+MARKS = 12  # on a curve, at most
+
+
+def training_curve(history: History) -> Figure:
+    """Return the training loss over the epochs, from an encoder's ``history``.
+
+    Raises
+    ------
+    InputError
+        If it is empty.
+    """
+    check_some("history", history)
+    figure, (axis,) = grid(1, 2.8)
+    _draw_losses(axis, history)
+    axis.set(xlabel="epoch", ylabel="training loss")
+    return figure
+
+
+def loss_curves(histories: Mapping[str, History]) -> Figure:
+    """Return the training loss over the epochs, one panel a run, each on its own scale.
+
+    Raises
+    ------
+    InputError
+        If there are no runs.
+    """
+    check_some("histories", histories)
+    figure, axes = grid(len(histories), 1.8, 4)
+    for axis, (name, history) in zip(axes, histories.items(), strict=True):
+        _draw_losses(axis, history)
+        axis.set_title(name, fontsize=LABEL)
+        axis.tick_params(labelsize=SMALL)
+    figure.supxlabel("epoch", fontsize=LABEL)
+    figure.supylabel("training loss", fontsize=LABEL)
+    return figure
+
+
+def _draw_losses(axis: Axes, history: History) -> None:
+    epochs, losses = ([entry[key] for entry in history] for key in ("epoch", "loss"))
+    axis.plot(epochs, losses, color=BLUE, marker=".", markersize=3)
+    axis.grid(alpha=0.3)
+
+
+def collapse_monitors(histories: Mapping[str, History]) -> Figure:
+    """Return the spread and the effective rank of the representations over the epochs, all runs together.
+
+    The dashed lines are the limits below which `pretrain.has_collapsed`.
+
+    Raises
+    ------
+    InputError
+        If there are no runs, or more than can be told apart.
+    """
+    styles = looks("histories", histories)
+    figure, axes = grid(2, HEIGHT, 2)
+    quantities = (("spread", "spread", MIN_SPREAD), ("effective_rank", "effective rank", MIN_RANK))
+    for axis, (key, label, limit) in zip(axes, quantities, strict=True):
+        for (name, history), look in zip(histories.items(), styles, strict=True):
+            epochs, values = [h["epoch"] for h in history], [h[key] for h in history]
+            line = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markersize": 4}
+            axis.plot(epochs, values, label=name, markevery=-(-len(epochs) // MARKS), **line)
+        axis.axhline(limit, color="0.4", linestyle="--", linewidth=1, label="collapsed below")
+        axis.set(xlabel="epoch", ylabel=label, ylim=(0, None))
+        axis.grid(alpha=0.3)
+    legend_above(figure, axes[0])
+    return figure
+
+
+def damping_curves(multiples: Array, curves: Mapping[str, Array]) -> Figure:
+    """Return rank correlations against the damping.
+
+    Parameters
+    ----------
+    multiples : array
+        The dampings, in units of the mean eigenvalue.
+    curves : mapping of str to array
+        Name → one value a damping.
+
+    Raises
+    ------
+    InputError
+        If there are no curves, or more than can be told apart.
+    """
+    styles = looks("curves", curves)
+    figure, (axis,) = grid(1, HEIGHT)
+    for (name, values), look in zip(curves.items(), styles, strict=True):
+        axis.plot(multiples, values, color=look.colour, marker=look.marker, linestyle=look.line, label=name)
+    axis.set(xscale="log", xlabel="damping λ / mean eigenvalue", ylabel="rank correlation")
+    axis.grid(alpha=0.3)
+    legend_above(figure, axis)
+    return figure
+
+
+def draws_curves(measured: Mapping[str, tuple[Array, Array]], predicted: Mapping[str, tuple[Array, Array]]) -> Figure:
+    """Return reliabilities against the number of draws that a score is averaged over.
+
+    Parameters
+    ----------
+    measured, predicted : mapping of str to (draws, reliability)
+        Points and lines; what has one name has one colour.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, more than can be told apart, or one of the two has a name that the other has not.
+    """
+    styles = looks("measured", measured)
+    if missing := measured.keys() - predicted.keys():
+        raise InputError(f"predicted has no entry for {min(missing)!r}.")
+    if unmeasured := predicted.keys() - measured.keys():
+        raise InputError(f"measured has no entry for {min(unmeasured)!r}.")
+    figure, (axis,) = grid(1, HEIGHT)
+    for (name, (draws, values)), look in zip(measured.items(), styles, strict=True):
+        axis.plot(draws, values, look.marker, color=look.colour, label=name)
+        axis.plot(*predicted[name], color=look.colour, linestyle="--", linewidth=1)
+    axis.plot([], [], color=GREY, linestyle="--", linewidth=1, label="predicted from one draw")
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set(xlabel="draws in the average", ylabel="reliability")
+    axis.grid(alpha=0.3)
+    legend_above(figure, axis)
+    return figure
+
+
+def eigenvalue_spectra(spectra: Mapping[str, Array]) -> Figure:
+    """Return the magnitudes of the eigenvalues of several matrices, the largest first, negative ones as crosses.
+
+    Parameters
+    ----------
+    spectra : mapping of str to array
+        Name → eigenvalues, in any order. What lies `DECADES` below the largest of a matrix is left out.
+
+    Raises
+    ------
+    InputError
+        If there are none, or no eigenvalues of one, or more than can be told apart.
+    """
+    styles = looks("spectra", spectra)
+    for name, values in spectra.items():
+        check_some(f"spectra[{name!r}]", values)
+    figure, (axis,) = grid(1, HEIGHT)
+    for (name, values), look in zip(spectra.items(), styles, strict=True):
+        ordered = values[np.abs(values).argsort()[::-1]]
+        ordered = ordered[np.abs(ordered) > 10.0**-DECADES * np.abs(ordered).max()]
+        index, positive = np.arange(1, len(ordered) + 1), ordered > 0
+        shared = {"color": look.colour, "linestyle": "", "rasterized": len(ordered) > MANY}
+        axis.plot(index[positive], ordered[positive], marker=look.marker, markersize=3, label=name, **shared)
+        if not positive.all():
+            negative = f"{name}, negative"
+            axis.plot(index[~positive], -ordered[~positive], marker="x", markersize=6, label=negative, **shared)
+    axis.set(yscale="log", xlabel="eigenvalue, the largest magnitude first", ylabel="magnitude")
+    axis.grid(alpha=0.3)
+    legend_above(figure, axis)
+    return figure
+
+
+def upweighting(θ: Array, objectives: Mapping[str, Array], weights: Array, exact: Array, predicted: Array) -> Figure:
+    """Return objectives of one parameter with their minima, and the minimum against the weight of one example.
+
+    Parameters
+    ----------
+    θ : array
+        Values of the parameter.
+    objectives : mapping of str to array
+        Name → the objective at each θ.
+    weights : array
+        Weights that the example has in addition to its own.
+    exact, predicted : array
+        The minimum at each weight, and the tangent to it at weight 0.
+
+    Raises
+    ------
+    InputError
+        If there are no objectives, or more than can be told apart.
+    """
+    styles = looks("objectives", objectives)
+    figure, (left, right) = grid(2, HEIGHT, 2)
+    for (name, values), look in zip(objectives.items(), styles, strict=True):
+        lowest = int(values.argmin())
+        left.plot(θ, values, color=look.colour, linestyle=look.line, label=name)
+        left.plot(θ[lowest], values[lowest], color=look.colour, marker=look.marker)
+    left.set(xlabel=r"parameter $\theta$", ylabel="mean loss")
+    right.plot(weights, exact, color=BLUE, label="minimised again")
+    right.plot(weights, predicted, color=VERMILION, linestyle="--", label=r"tangent, slope $-H^{-1}g$")
+    right.axvline(0, color=BLACK, linestyle=":", linewidth=1)
+    right.set(xlabel="weight that the example gains", ylabel=r"minimum $\hat\theta$")
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=SMALL)
+    return figure

@@ -1,0 +1,100 @@
+"""Pictures of images: rows under titles, and the views of an image."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from influence_lib.data import ImageSet
+from influence_lib.errors import reject
+from influence_lib.figures.style import LABEL, SMALL, WIDTH, check_some, grid
+
+__all__ = ["augmented_views", "image_rows"]
+
+TITLE = 0.5  # inches above a row of images
+DENSE = 200  # pixels in an inch above which an image is drawn with fewer
+
+
+def image_rows(images: ImageSet, rows: Mapping[str, Tensor]) -> Figure:
+    """Return rows of images, each under its class, with a title a row.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Where the images come from.
+    rows : mapping of str to Tensor
+        Title → positions in `images`; the longest row sets the size of all images.
+
+    Raises
+    ------
+    InputError
+        If there are no rows, or a position is outside `images`, as one from scores of other images may be.
+    """
+    check_some("rows", rows)
+    for title, positions in rows.items():
+        check_some(f"rows[{title!r}]", positions)
+        if not 0 <= int(positions.min()) <= int(positions.max()) < len(images):
+            wrong = int(positions[(positions < 0) | (positions >= len(images))][0])
+            reject(f"a position in rows[{title!r}]", wrong, f"from 0 to {len(images) - 1}, a place in images")
+    columns = max(len(positions) for positions in rows.values())
+    side = WIDTH / columns
+    figure, axes = grid(len(rows) * columns, side + TITLE, columns, layout=None)
+    top = 1 - TITLE / figure.get_figheight()
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=top, wspace=0.08, hspace=TITLE / side)
+    for axis in axes:
+        axis.axis("off")
+    labels = {int(images.labels[p]) for positions in rows.values() for p in positions.tolist()}
+    names = {label: images.class_names[label] for label in labels if label >= 0}
+    size = _letters(list(names.values()), side)
+    for (title, positions), row in zip(rows.items(), np.reshape(np.array(axes), (-1, columns)), strict=True):
+        row[0].text(0, 1 + 0.26 / side, title, transform=row[0].transAxes, fontsize=LABEL, fontweight="bold")
+        for axis, position in zip(row[: len(positions)], positions.tolist(), strict=True):
+            _draw_image(axis, images.images[position], side)
+            axis.set_title(names.get(int(images.labels[position]), ""), fontsize=size, pad=2)
+    return figure
+
+
+def augmented_views(originals: Tensor, views: Tensor) -> Figure:
+    """Return images, one a row, each with its views to the right.
+
+    Parameters
+    ----------
+    originals : Tensor
+        N×3×H×W, pixels in [0, 1].
+    views : Tensor
+        N×V×3×H×W, pixels in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If there are no images or no views, or the two are of different numbers of them.
+    """
+    check_some("originals", originals)
+    if len(views) != len(originals):
+        reject("the number of images in views", len(views), f"{len(originals)}, as in originals")
+    check_some("views[0]", views[0])
+    rows, columns = len(views), views.shape[1] + 1
+    side = WIDTH / columns
+    figure, axes = grid(rows * columns, side + 0.3 / rows, columns, layout=None)
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - 0.3 / figure.get_figheight(), wspace=0.06, hspace=0.06)
+    pictures = [image for i in range(rows) for image in (originals[i], *views[i])]
+    for axis, image in zip(axes, pictures, strict=True):
+        axis.axis("off")
+        _draw_image(axis, image, side)
+    for axis, title in zip(axes[:2], ("image", "views"), strict=True):
+        axis.set_title(title, fontsize=LABEL, fontweight="bold")
+    return figure
+
+
+def _letters(names: list[str], side: float) -> float:
+    """Return the size of letters, in points, in which the longest name is as wide as an image."""
+    longest = max(map(len, names), default=1)
+    return min(float(SMALL), 72 * side / (0.58 * longest))
+
+
+def _draw_image(axis: Axes, image: Tensor, side: float) -> None:
+    """Draw an image pixel by pixel where it has few of them, so that it is as light as its file."""
+    few = max(image.shape[1:]) <= DENSE * side
+    axis.imshow(image.permute(1, 2, 0).numpy(), interpolation="none" if few else "auto")

@@ -1,0 +1,105 @@
+"""Points in a plane: scores against scores, and where losses push pairs of points."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+from influence_lib.figures.style import COLOURS, LABEL, MANY, WIDTH, amount, check_some, grid, looks
+from influence_lib.influence import Scores
+from influence_lib.influence.agreement import check_comparable
+
+__all__ = ["loss_directions", "score_against", "two_trainings"]
+
+Array = npt.NDArray[np.float64]
+COLUMNS = 3
+SIDE = WIDTH / COLUMNS
+
+
+def score_against(score: tuple[str, Scores], others: Mapping[str, Scores]) -> Figure:
+    """Return scatter plots of the ranks of one score against those of others, one panel each.
+
+    Parameters
+    ----------
+    score : (str, Scores)
+        Name and values of the score on the vertical axis.
+    others : mapping of str to Scores
+        Name → score on a horizontal axis.
+
+    Raises
+    ------
+    InputError
+        If there are no others, or the scores are of different images.
+    """
+    name, base = score
+    check_some("others", others)
+    for other in others.values():
+        check_comparable(base, other)
+    figure, axes = grid(len(others), SIDE + 0.2, COLUMNS, sharex=True, sharey=True)
+    for axis, (other_name, other) in zip(axes, others.items(), strict=True):
+        _draw_percentiles(axis, other, base)
+        axis.set_title(other_name, fontsize=LABEL)
+    figure.supxlabel(f"percentile among {amount([len(base)])}", fontsize=LABEL)
+    figure.supylabel(f"percentile, {name}", fontsize=LABEL)
+    return figure
+
+
+def two_trainings(pairs: Mapping[str, tuple[Scores, Scores]]) -> Figure:
+    """Return the percentile of every image by an encoder against that by another, one panel a pair of encoders.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, or the scores of a pair are of different images.
+    """
+    check_some("pairs", pairs)
+    for pair in pairs.values():
+        check_comparable(*pair)
+    figure, axes = grid(len(pairs), SIDE + 0.2, COLUMNS, sharex=True, sharey=True)
+    for axis, (name, pair) in zip(axes, pairs.items(), strict=True):
+        _draw_percentiles(axis, *pair)
+        axis.set_title(name, fontsize=LABEL)
+    counted = amount(len(first) for first, _ in pairs.values())
+    figure.supxlabel(f"percentile among {counted}, first training", fontsize=LABEL)
+    figure.supylabel("percentile, second training", fontsize=LABEL)
+    return figure
+
+
+def _draw_percentiles(axis: Axes, *scores: Scores) -> None:
+    x, y = (100 * (rankdata(score.values.numpy()) - 0.5) / len(score) for score in scores)
+    axis.scatter(x, y, s=4, alpha=0.4, color=COLOURS[0], linewidths=0, rasterized=len(x) > MANY)
+    axis.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+
+
+def loss_directions(panels: Mapping[str, tuple[Array, Array]]) -> Figure:
+    """Return one panel a method: pairs of points in the plane, and where the loss pushes each.
+
+    Parameters
+    ----------
+    panels : mapping of str to (array, array)
+        Title → points and directions, both 2×B×2: view, image, coordinate. Directions are drawn to one length a panel,
+        that of the longest.
+
+    Raises
+    ------
+    InputError
+        If there are no panels.
+    """
+    check_some("panels", panels)
+    figure, axes = grid(len(panels), WIDTH / 4 + 0.3, 4)
+    for axis, (title, (points, directions)) in zip(axes, panels.items(), strict=True):
+        arrows = directions * 0.7 / (np.linalg.norm(directions, axis=2).max() or 1.0)  # a loss may not push at all
+        for image, look in enumerate(looks("the points", points[0])):
+            axis.plot(*points[:, image].T, color=look.colour, linewidth=0.8, alpha=0.6)
+            for marker, (x, y), (dx, dy) in zip("os", points[:, image], arrows[:, image], strict=True):
+                axis.plot(x, y, marker, markersize=4, color=look.colour)
+                axis.annotate("", (x + dx, y + dy), (x, y), arrowprops={"arrowstyle": "->", "color": look.colour})
+        limit = 1.15 * max(np.abs(points).max(), np.abs(points + arrows).max())
+        axis.axhline(0, color="0.85", linewidth=0.8, zorder=0)
+        axis.axvline(0, color="0.85", linewidth=0.8, zorder=0)
+        axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
+        axis.set_title(title, fontsize=LABEL)
+    return figure
