@@ -1,6 +1,7 @@
 """Curves: trainings over their epochs, and what changes with a setting, a number or a rank."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -172,7 +173,7 @@ def eigenvalue_spectra(spectra: Mapping[str, Array]) -> Figure:
         ordered = values[np.abs(values).argsort()[::-1]]
         ordered = ordered[np.abs(ordered) > 10.0**-DECADES * np.abs(ordered).max()]
         index, positive = np.arange(1, len(ordered) + 1), ordered > 0
-        shared = {"color": look.colour, "linestyle": "", "rasterized": len(ordered) > MANY}
+        shared: dict[str, Any] = {"color": look.colour, "linestyle": "", "rasterized": len(ordered) > MANY}
         axis.plot(index[positive], ordered[positive], marker=look.marker, markersize=3, label=name, **shared)
         if not positive.all():
             negative = f"{name}, negative"

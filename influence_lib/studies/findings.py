@@ -22,8 +22,9 @@ DATASETS = ("cifar10", "cifar100")
 NOISE = GaussianNoise(0.05, 0.2)
 THIRD = 1 / 3  # of the gap from random weights to the supervised control, which the gate asks for
 HIGH = 0.9  # the quantile of the first epoch's scores above which a score is called high
+SCORED, DRAWS = 1000, 4  # images and draws of the scores that are compared
 KINDS: dict[str, dict[str, Any]] = {
-    "ekfac": {"score": "self_influence", "curvature": "ekfac", "fisher": "empirical"},
+    "ekfac": {"score": "self_influence", "curvature": "ekfac", "fisher": "empirical", "factor_pairs": 1000},
     "raw_loss": {"score": "raw_loss"},
 }
 
@@ -121,9 +122,10 @@ class Results:
         wanted = KINDS[kind] | {
             "encoder": self._accuracies[encoder].settings["encoder"],
             "perturbation": json.loads(json.dumps(perturbation.describe())),
-            **{"loss": "cosine", "views": "one", "seed": seed},
+            **{"loss": "cosine", "views": "one", "seed": seed, "draws": DRAWS},
         }
-        found = [e for e in self._scores if all(e.settings.get(key) == value for key, value in wanted.items())]
+        of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == SCORED]
+        found = [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]
         if len(found) != 1:
             raise InputError(f"there are {len(found)} committed scores of {encoder} with {wanted}, but it must be 1.")
         folder = found[0].folder
