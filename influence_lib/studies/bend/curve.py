@@ -1,4 +1,4 @@
-"""Does a score rise with the loss up to the top, or does it bend over?"""
+"""Whether a score rises with the loss up to the top, or bends over, and where."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from influence_lib.estimate import RESAMPLES, Estimate
 from influence_lib.influence import Scores
 from influence_lib.influence.agreement import check_comparable
 
-__all__ = ["FLAT", "Bend", "bend", "bends", "by_decile", "logarithms_of"]
+__all__ = ["FLAT", "Bend", "by_decile", "find_bend", "find_bends", "logarithms_of"]
 
 Array = npt.NDArray[np.float64]
 
@@ -27,22 +27,22 @@ FLAT = 0.25
 class Bend:
     """How the median score goes with the loss, over twenty groups of the images by their loss.
 
-    Slopes are those of the logarithm of the group's median score on that of its median loss: 1 where the score grows
-    in proportion. Intervals are over images.
+    Two lines that meet are fitted to the logarithms of the groups' medians by least squares, and meet at the loss where
+    that fits best. A slope of 1 is a score in proportion to the loss. Intervals are over images; in each resample the
+    place is looked for anew.
 
     Attributes
     ----------
     shape : {"rises", "flattens", "falls", "not clear"}
-        ``"flattens"`` where the slope from some group to the top is clearly (95 % interval) below `FLAT` and the slope
-        up to there clearly above it; ``"falls"`` where the former is clearly below 0, too; ``"rises"`` where the slope
-        of the top two groups is clearly above `FLAT`; else it cannot be told.
+        ``"flattens"`` where the slope below is clearly (95 % interval) above `FLAT` and that above clearly below it;
+        ``"falls"`` where the latter is clearly below 0, too; ``"rises"`` where it is clearly above `FLAT`; else it
+        cannot be told.
     at : Estimate
-        The median loss of the first group from which on the score does not rise, by the slopes without their intervals
-        unless the shape is clear. NaN where there is none; the upper end is infinite where resamples have none.
+        The loss where the lines meet; where the shape is ``"rises"`` it only says where the slope changes most.
     peak : Estimate
         The median loss of the group with the highest median score.
     below, above : Estimate
-        The slopes up to and from `at`; where that is NaN, of all groups and of the top two.
+        The slopes of the two lines.
     """
 
     shape: str
@@ -83,7 +83,7 @@ def by_decile(score: Scores, loss: Scores, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(1, DECILES + 1, name="decile"))
 
 
-def bend(score: Scores, loss: Scores, seed: int = 0) -> Bend:
+def find_bend(score: Scores, loss: Scores, seed: int = 0) -> Bend:
     """Return where a score stops rising with the loss, and whether that is clear of noise.
 
     A narrow range of losses, a noisy score or few images give wide slopes, and no verdict.
@@ -102,7 +102,7 @@ def bend(score: Scores, loss: Scores, seed: int = 0) -> Bend:
 
     Examples
     --------
-    >>> found = bend(ekfac, loss)
+    >>> found = find_bend(ekfac, loss)
     >>> found.shape, f"{found.at:.2f}"
     """
     check_comparable(score, loss)
@@ -111,30 +111,15 @@ def bend(score: Scores, loss: Scores, seed: int = 0) -> Bend:
     n = len(loss)
     groups = min(GROUPS, n // 2)
     medians = _medians(score, loss, groups, seed)
-    losses, logs = medians[:, 0], np.log(medians)
-    # at each place, with so many groups on either side: the slope up to it and from it on
-    places = np.arange(LEAST - 1, groups - LEAST + 1)
-    up_to = np.stack([_slope(logs[..., : place + 1]) for place in places], axis=1)
-    from_it = np.stack([_slope(logs[..., place:]) for place in places], axis=1)
-
-    clear = _clear(up_to, above=FLAT) & _clear(from_it, below=FLAT)
-    stops = (up_to > FLAT) & (from_it < FLAT)
-    first = np.where(stops.any(axis=1), losses[np.arange(len(losses)), places[stops.argmax(axis=1)]], np.inf)
+    losses = medians[:, 0]
+    at, slopes = _two_lines(*np.log(medians.swapaxes(0, 1)))
+    below, above = (_estimate(slope[0], slope[1:], n) for slope in slopes)
     peaks = np.take_along_axis(losses, medians[:, 1].argmax(axis=1)[:, None], axis=1)[:, 0]
-    at = int(clear.argmax() if clear.any() else stops[0].argmax())
-    stopped = bool(clear.any() or stops[0].any())
-    below, above = (up_to[:, at], from_it[:, at]) if stopped else (_slope(logs), from_it[:, -1])
-    return Bend(
-        shape=_shape(clear, clear & _clear(from_it, below=0), from_it[:, -1]),
-        at=_estimate(losses[0, places[at]] if stopped else np.nan, first[1:], n),
-        peak=_estimate(peaks[0], peaks[1:], n),
-        below=_estimate(below[0], below[1:], n),
-        above=_estimate(above[0], above[1:], n),
-    )
+    return Bend(_shape(below, above), _estimate(at[0], at[1:], n), _estimate(peaks[0], peaks[1:], n), below, above)
 
 
-def bends(scores: Mapping[str, tuple[Scores, Scores]], seed: int = 0) -> pd.DataFrame:
-    """Return the `bend` of several encoders.
+def find_bends(scores: Mapping[str, tuple[Scores, Scores]], seed: int = 0) -> pd.DataFrame:
+    """Return the `find_bend` of several encoders.
 
     Parameters
     ----------
@@ -152,15 +137,15 @@ def bends(scores: Mapping[str, tuple[Scores, Scores]], seed: int = 0) -> pd.Data
     Raises
     ------
     InputError
-        As `bend` does.
+        As `find_bend` does.
 
     Examples
     --------
-    >>> bends({"SimCLR": (ekfac, loss)}).loc["SimCLR", "shape"]
+    >>> find_bends({"SimCLR": (ekfac, loss)}).loc["SimCLR", "shape"]
     """
     rows = {
-        name: {"top loss": float(loss.values[loss.highest(len(loss) // DECILES)].median())}
-        | vars(bend(score, loss, seed))
+        name: {"top loss": float(np.median(loss.values[loss.highest(len(loss) // DECILES)]))}
+        | vars(find_bend(score, loss, seed))
         for name, (score, loss) in scores.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
@@ -195,28 +180,33 @@ def _medians(score: Scores, loss: Scores, groups: int, seed: int) -> Array:
     return np.stack([np.median(part, axis=2) for part in parts], axis=2)
 
 
-def _slope(logs: Array) -> Array:
-    """Return the slope of the second on the first along the last axis of …×2×groups; 0 where the first is constant."""
-    x, y = np.moveaxis(logs - logs.mean(axis=-1, keepdims=True), -2, 0)
-    power = (x**2).sum(axis=-1)
-    return (x * y).sum(axis=-1) / np.where(power > 0, power, np.inf)
+def _two_lines(x: Array, y: Array) -> tuple[Array, tuple[Array, Array]]:
+    """Return where two lines that meet fit y on x best, for each row, as exp(x), and their slopes."""
+    fits = [_broken(x, y, x[:, place, None]) for place in range(LEAST - 1, x.shape[1] - LEAST + 1)]
+    left, slopes, changes = (np.stack(each, axis=1) for each in zip(*fits, strict=True))
+    best = left.argmin(axis=1)
+    rows = np.arange(len(x))
+    below = slopes[rows, best]
+    return np.exp(x[rows, best + LEAST - 1]), (below, below + changes[rows, best])
 
 
-def _clear(values: Array, above: float = -np.inf, below: float = np.inf) -> npt.NDArray[np.bool_]:
-    """Return in which columns the intervals of the resamples, all rows but the first, lie between two limits."""
-    low, high = np.quantile(values[1:], (0.025, 0.975), axis=0)
-    return (low > above) & (high < below)
+def _broken(x: Array, y: Array, knot: Array) -> tuple[Array, Array, Array]:
+    """Return the squares that are left of a line with a knot, its slope below the knot, and how that changes there."""
+    design = np.stack([np.ones_like(x), x - x.mean(axis=1, keepdims=True), np.maximum(x - knot, 0)], axis=2)
+    # the pseudo-inverse: where losses tie there is no slope, and 0 is the shortest solution
+    coefficients = np.linalg.pinv(design, rcond=1e-10) @ y[..., None]
+    left = ((y[..., None] - design @ coefficients) ** 2).sum(axis=(1, 2))
+    return left, coefficients[:, 1, 0], coefficients[:, 2, 0]
 
 
-def _shape(flattens: npt.NDArray[np.bool_], falls: npt.NDArray[np.bool_], top: Array) -> str:
-    if falls.any():
-        return "falls"
-    if flattens.any():
-        return "flattens"
-    return "rises" if _clear(top[:, None], above=FLAT).all() else "not clear"
+def _shape(below: Estimate, above: Estimate) -> str:
+    if above.above(FLAT):
+        return "rises"
+    if below.above(FLAT) and above.below(FLAT):
+        return "falls" if above.below(0) else "flattens"
+    return "not clear"
 
 
 def _estimate(value: float, resampled: Array, n: int) -> Estimate:
-    """Return a value with the interval of its resamples, of which some may be infinite."""
-    low, high = np.quantile(resampled, (0.025, 0.975), method="nearest")
+    low, high = np.quantile(resampled, (0.025, 0.975))
     return Estimate(float(value), float(low), float(high), n)

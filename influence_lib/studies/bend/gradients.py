@@ -107,7 +107,9 @@ def gradient_parts(scorer: Scorer, images: ImageSet) -> GradientParts:
         **views.describe(),
         **store.revision(REVISION),
     }
-    return _gathered(images.ids, store.get(settings, lambda: {"parts": _computed(scorer, images)}, scorer.place)["parts"])
+    return _gathered(
+        images.ids, store.get(settings, lambda: {"parts": _computed(scorer, images)}, scorer.place)["parts"]
+    )
 
 
 def _views(scorer: Scorer) -> TwoViews:
@@ -116,7 +118,7 @@ def _views(scorer: Scorer) -> TwoViews:
 
 def _gathered(ids: Tensor, parts: dict[str, Tensor]) -> GradientParts:
     layers = {name.removeprefix(LAYER): values for name, values in parts.items() if name.startswith(LAYER)}
-    return GradientParts(ids, *(parts[name] for name in WHOLE), by_layer=layers)
+    return GradientParts(ids, **{name: parts[name] for name in WHOLE}, by_layer=layers)
 
 
 @torch.inference_mode(False)
@@ -149,7 +151,7 @@ def _of_batch(source: GradientSource, batch: PairBatch) -> dict[str, Tensor]:
 
 
 def _through_views(layers: dict[str, Layer], records: Records) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield each layer with its gradients through x and through x̂, B×…"""
+    """Yield each layer with its gradients through x and through x̂, B images each."""
     for name, layer in layers.items():
         calls = [_halves(factors_of_calls(layer, [call])) for call in records.pop(name)]
         if calls:

@@ -28,7 +28,7 @@ class TopAgreement:
         Images that count as the top, and as the bottom (`top_size`).
     overall, within : Estimate
         Rank correlation of all images, and of the `k` with the highest loss. A short range of losses alone makes the
-        second lower; whether the score still rises there is for `bend` to say.
+        second lower; whether the score still rises there is for `find_bend` to say.
     top, bottom : Estimate
         The part of the `size` highest, and lowest, images by the score that are among those by the loss.
     itself : float
@@ -207,9 +207,7 @@ def top_images(
         score: {name: float(np.median(values[top])) for name, values in percentile.items()}
         for score, top in highest.items()
     }
-    counts = {
-        score: np.bincount(labels.numpy()[top], minlength=len(class_names)) for score, top in highest.items()
-    }
+    counts = {score: np.bincount(labels.numpy()[top], minlength=len(class_names)) for score, top in highest.items()}
     classes = pd.DataFrame(counts, index=list(class_names))
     some = classes[classes.sum(axis=1) > 0]
     return TopImages(pd.DataFrame(percentiles), some.loc[some.sum(axis=1).sort_values(ascending=False).index])
