@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from influence_lib.errors import InputError, reject
 from influence_lib.estimate import Estimate
@@ -101,8 +102,11 @@ def decile_curves(panels: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
             ]
             _with_intervals(axis, curve["loss"].to_numpy(), relative, i, name)
         axis.set(xscale="log", yscale="log", xlabel="raw loss, median of a tenth of the images")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_title(title, fontsize=9)
-        axis.grid(alpha=0.3, which="both")
+        axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     axes[0, 0].set_ylabel("median, lowest tenth = 1")
     return figure

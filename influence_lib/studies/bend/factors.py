@@ -13,10 +13,10 @@ from influence_lib.errors import InputError, check_number
 from influence_lib.estimate import bootstrapped
 from influence_lib.influence import Scores
 from influence_lib.influence.agreement import check_comparable, spearman
-from influence_lib.studies.bend.curve import logarithms_of
+from influence_lib.studies.bend.curve import by_decile, logarithms_of
 from influence_lib.studies.bend.gradients import GradientParts
 
-__all__ = ["FACTORS", "BendingFactors", "bending_factors", "factors_of_score", "layer_shares", "view_gains"]
+__all__ = ["FACTORS", "BendingFactors", "bending_factors", "curves", "factors_of_score", "layer_shares", "view_gains"]
 
 Array = npt.NDArray[np.float64]
 
@@ -73,6 +73,40 @@ def factors_of_score(parts: GradientParts, score: Scores) -> dict[str, Scores]:
     for name, factor in found.items():
         logarithms_of(f"the factor {name!r}", factor)
     return found
+
+
+def curves(parts: GradientParts, score: Scores, seed: int = 0) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return how a score and its factors go with the loss, by tenths of the images, for `figures.decile_curves`.
+
+    Parameters
+    ----------
+    parts, score, seed
+        Those of `bending_factors`.
+
+    Returns
+    -------
+    dict of str to dict of str to DataFrame
+        Two titles → name → `by_decile`. Beside the score and ‖g‖² stands L²(2 − L), what ‖g‖² is in proportion to
+        where both Jacobians are one isometry and all representations have one length.
+
+    Raises
+    ------
+    InputError
+        As `factors_of_score` and `by_decile` do.
+
+    Examples
+    --------
+    >>> figures.decile_curves(curves(parts, ekfac))
+    """
+    factors = factors_of_score(parts, score)
+    whole = {
+        "score": score,
+        "‖g‖²": Scores(parts.squared_norm, parts.ids, {}),
+        "L²(2 − L): equal Jacobians": Scores(parts.loss**2 * (2 - parts.loss), parts.ids, {}),
+    }
+    loss = Scores(parts.loss, parts.ids, {})
+    panels = {"the score and the gradient": whole, "the factors of the score": factors}
+    return {title: {n: by_decile(each, loss, seed) for n, each in panel.items()} for title, panel in panels.items()}
 
 
 @dataclass(frozen=True)

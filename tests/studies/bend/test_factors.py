@@ -7,6 +7,7 @@ from influence_lib.studies.bend import (
     FACTORS,
     GradientParts,
     bending_factors,
+    curves,
     factors_of_score,
     layer_shares,
     view_gains,
@@ -139,3 +140,13 @@ def test_what_does_not_belong_together_is_refused():
         factors_of_score(parts, scores_of(np.zeros(N)))
     with pytest.raises(InputError, match="gradient of an image is 0"):
         layer_shares(parts_of(gain=LOSS.where(LOSS > 0.06, 0)), at=0.5)
+
+
+def test_the_curves_are_those_of_the_score_the_law_and_the_factors():
+    parts = parts_of(gain=3.0, cosine=LOSS - 1)
+    whole, factors = curves(parts, score_of(parts)).values()
+    law = [each.value for each in whole["L²(2 − L): equal Jacobians"]["score"]]
+    assert [each.value for each in whole["‖g‖²"]["score"]] == pytest.approx([6 * value for value in law], rel=1e-5)
+    assert whole["score"].loc[10, "loss"] == pytest.approx(float(LOSS[-30:].mean()), abs=1e-5)
+    assert tuple(factors) == FACTORS
+    assert [each.value for each in factors["gain of the Jacobians"]["score"]] == pytest.approx([3] * 10)
