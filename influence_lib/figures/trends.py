@@ -67,7 +67,7 @@ def claim_against_scale(
         axis.minorticks_off()
         axis.set(xlabel=over)
         axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel(label)
+    figure.supylabel(label, fontsize=9)
     handles = {
         text: handle for axis in axes.flat for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
     }
