@@ -27,16 +27,19 @@ with needed("influence_lib.figures", "run `pip install matplotlib`"):
         curvature_matrices,
     )
     from influence_lib.figures.theory import cosine_and_euclidean, group_remainder, leverage_plane, orders
+    from influence_lib.figures.trends import claim_against_scale, decile_curves
 
 __all__ = [
     "agreement_matrix",
     "augmented_views",
+    "claim_against_scale",
     "collapse_monitors",
     "correlation_table",
     "cosine_and_euclidean",
     "cross_influence_matrices",
     "curvature_matrices",
     "damping_curves",
+    "decile_curves",
     "draws_curves",
     "eigenvalue_spectra",
     "group_remainder",

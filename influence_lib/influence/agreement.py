@@ -16,6 +16,7 @@ __all__ = [
     "partial_agreement",
     "percentile_difference",
     "rank_agreement",
+    "spearman",
     "top_overlap",
 ]
 
@@ -39,7 +40,7 @@ def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Estimate:
     """
     check_comparable(a, b)
     _check_number(a)
-    return bootstrapped(_spearman, (a.values.numpy(), b.values.numpy()), seed=seed)
+    return bootstrapped(spearman, (a.values.numpy(), b.values.numpy()), seed=seed)
 
 
 def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int = 0) -> Estimate:
@@ -71,7 +72,7 @@ def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int =
     def statistic(images: np.ndarray, axis: int = -1) -> np.ndarray:
         ranks = ranked(values[:, images])
         x, y, *known = ranks - ranks.mean(axis=-1, keepdims=True)
-        return _partial(x, y, np.stack(known, axis=-2)) if known else _spearman(x, y)
+        return _partial(x, y, np.stack(known, axis=-2)) if known else spearman(x, y)
 
     everything = np.arange(len(a))
     if np.isnan(statistic(everything)):
@@ -147,9 +148,9 @@ def _corrected(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     for shift in range(half):
         order = (np.arange(2 * half) + shift) % (2 * half)
         (a1, a2), (b1, b2) = ([s[part].mean(axis=0) for part in (order[:half], order[half:])] for s in (a, b))
-        across += (_spearman(a1, b2) + _spearman(a2, b1)) / 2
-        within_a += _spearman(a1, a2)
-        within_b += _spearman(b1, b2)
+        across += (spearman(a1, b2) + spearman(a2, b1)) / 2
+        within_a += spearman(a1, a2)
+        within_b += spearman(b1, b2)
     noise = np.minimum(within_a, within_b) <= 0
     return np.where(noise, np.nan, across / np.sqrt(np.where(noise, np.nan, within_a * within_b)))
 
@@ -199,7 +200,7 @@ def ranked(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return rankdata(values.astype(np.float64), axis=axis)
 
 
-def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return the rank correlation along an axis."""
     ranks = (ranked(values, axis) for values in (x, y))
     x, y = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
