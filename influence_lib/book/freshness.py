@@ -54,7 +54,7 @@ def unfit(notebook: NotebookNode) -> Iterator[str]:
 
 
 def refuse_unfit(chapters: list[Chapter], book: Book) -> None:
-    """Raise if an executed notebook is stale, missing, failed or incomplete, or an image lacks alt text, caption or name.
+    """Raise if an executed notebook is stale, missing, failed or incomplete, or an image lacks text, caption or name.
 
     Raises
     ------
