@@ -29,8 +29,8 @@ from influence_lib.store import git_state
 __all__ = ["execute", "executed_file", "manifest_file", "tidy"]
 
 CELL_SECONDS = 3600  # papermill has no limit of its own: a cell that hangs would hold the build for ever
-# pictures are outlines, letters too, so that they look alike everywhere; what is made of dots within them has 200 to the
-# inch, two for each of a usual screen; without clocks and random ids
+# pictures are outlines, letters too, so that they look alike everywhere; what is made of dots within them has 200 to an
+# inch, two for each of a usual screen; they hold no clocks and no random ids
 PICTURES = {
     "figure_formats": {"svg"},
     "print_figure_kwargs": {"bbox_inches": "tight", "dpi": 200, "metadata": {"Date": None}},

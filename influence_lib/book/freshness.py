@@ -54,7 +54,7 @@ def unfit(notebook: NotebookNode) -> Iterator[str]:
 
 
 def refuse_unfit(chapters: list[Chapter], book: Book) -> None:
-    """Raise if any chapter's executed notebook is stale, missing, failed, incomplete, or an image lacks alt text, caption or name.
+    """Raise if any chapter's executed notebook is stale, missing, failed, incomplete or with an image not described.
 
     Raises
     ------

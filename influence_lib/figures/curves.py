@@ -1,6 +1,7 @@
 """Curves: trainings over their epochs, and what changes with a setting, a number or a rank."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,8 +87,8 @@ def collapse_monitors(histories: Mapping[str, History]) -> Figure:
     for axis, (key, label, limit) in zip(axes, quantities, strict=True):
         for (name, history), look in zip(histories.items(), styles, strict=True):
             epochs, values = [h["epoch"] for h in history], [h[key] for h in history]
-            line = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markersize": 4}
-            axis.plot(epochs, values, label=name, markevery=-(-len(epochs) // MARKS), **line)
+            (line,) = axis.plot(epochs, values, color=look.colour, linestyle=look.line, label=name)
+            line.set(marker=look.marker, markersize=4, markevery=-(-len(epochs) // MARKS))
         axis.axhline(limit, color="0.4", linestyle="--", linewidth=1, label="collapsed below")
         axis.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         axis.grid(alpha=0.3)
@@ -172,7 +173,7 @@ def eigenvalue_spectra(spectra: Mapping[str, Array]) -> Figure:
         ordered = values[np.abs(values).argsort()[::-1]]
         ordered = ordered[np.abs(ordered) > 10.0**-DECADES * np.abs(ordered).max()]
         index, positive = np.arange(1, len(ordered) + 1), ordered > 0
-        shared = {"color": look.colour, "linestyle": "", "rasterized": len(ordered) > MANY}
+        shared: dict[str, Any] = {"color": look.colour, "linestyle": "", "rasterized": len(ordered) > MANY}
         axis.plot(index[positive], ordered[positive], marker=look.marker, markersize=3, label=name, **shared)
         if not positive.all():
             negative = f"{name}, negative"

@@ -54,7 +54,7 @@ def log_score_violins(groups: Mapping[str, Mapping[str, Scores]]) -> Figure:
         logs = [logarithms(name, score) for name, score in scores.items()]
         at = np.arange(len(logs))
         parts = axis.violinplot(logs, at, orientation="horizontal", showextrema=False, widths=0.9)
-        for body in parts["bodies"]:
+        for body in list(parts["bodies"]):  # type: ignore[call-overload]
             body.set(facecolor=COLOURS[0], alpha=0.5)
         quartiles = np.array([np.quantile(log, (0.25, 0.75)) for log in logs]).T
         axis.hlines(at, *quartiles, color="black", linewidth=3)
