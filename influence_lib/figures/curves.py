@@ -87,8 +87,8 @@ def collapse_monitors(histories: Mapping[str, History]) -> Figure:
     for axis, (key, label, limit) in zip(axes, quantities, strict=True):
         for (name, history), look in zip(histories.items(), styles, strict=True):
             epochs, values = [h["epoch"] for h in history], [h[key] for h in history]
-            line = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markersize": 4}
-            axis.plot(epochs, values, label=name, markevery=-(-len(epochs) // MARKS), **line)
+            (line,) = axis.plot(epochs, values, color=look.colour, linestyle=look.line, label=name)
+            line.set(marker=look.marker, markersize=4, markevery=-(-len(epochs) // MARKS))
         axis.axhline(limit, color="0.4", linestyle="--", linewidth=1, label="collapsed below")
         axis.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         axis.grid(alpha=0.3)

@@ -66,7 +66,7 @@ def _draw_ranks(axis: Axes, plane: LeveragePlane) -> None:
         colour, style = _change(*ranks)
         axis.plot([], [], color=colour, linestyle=style, marker="o", markersize=5, label=name)
     n = len(plane.own)
-    axis.set_xticks([0, 1], ["own Hessian", "data-set Hessian"])
+    axis.set_xticks([0, 1], ["own\nHessian", "data-set\nHessian"])
     axis.set(xlim=(-0.35, 1.6), ylim=(n + 0.6, 0.4), ylabel="rank (1: largest)")
     axis.set_title(
         f"Influence/$\\varepsilon^2$: {len(plane.flips)} of {n * (n - 1) // 2} pairs change order", fontsize=10

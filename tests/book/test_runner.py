@@ -53,6 +53,20 @@ print("epochs", epochs)
 print(sys.executable, os.getcwd())
 ```
 """
+FIGURE = """
+```{code-cell} ipython3
+---
+mystnb:
+  figure:
+    caption: A line that falls.
+    name: fig-line
+  image:
+    alt: A line from the upper left to the lower right.
+---
+import matplotlib.pyplot as plt
+plt.plot([0, 1], [1, 0]);
+```
+"""
 
 
 def code(source: str, options: str = "") -> str:
@@ -142,7 +156,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, Chapter]:
     """Return a book whose chapter was executed with the profile cpu."""
     root = tmp_path_factory.mktemp("executed")
     (root / "notebooks").mkdir()
-    (root / "notebooks" / "01_one.md").write_text(HEAD + PARAMETERS + BODY)
+    (root / "notebooks" / "01_one.md").write_text(HEAD + PARAMETERS + BODY + FIGURE)
     book = Book(root, root / "notebooks")
     add_profile(book, "epochs: 5\n")
     (chapter,) = chapters(book, "cpu")
@@ -157,6 +171,13 @@ def test_execution_uses_this_interpreter_the_repository_and_the_profile(
     notebook = nbformat.read(executed_file(book, "01_one"), as_version=4)
     (output,) = notebook.cells[3].outputs
     assert output.text == f"epochs 5\n{sys.executable} {book.root}\n"  # and no progress bar
+
+
+def test_figures_are_outlines(executed: tuple[Book, Chapter]) -> None:
+    book, _ = executed
+    notebook = nbformat.read(executed_file(book, "01_one"), as_version=4)
+    (output,) = notebook.cells[4].outputs
+    assert set(output.data) == {"image/svg+xml", "text/plain"}
 
 
 def test_executed_notebook_has_nothing_that_changes_from_run_to_run(executed: tuple[Book, Chapter]) -> None:
@@ -286,7 +307,7 @@ def write_executed(book: Book, cells: list[Any]) -> Chapter:
 
 
 PICTURE = nbformat.v4.new_output("display_data", data={"image/png": "AAAA"})
-FIGURE = {"caption": "A cat on a mat.", "name": "fig-cat"}
+DESCRIBED = {"caption": "A cat on a mat.", "name": "fig-cat"}
 FAILURE = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
 
 
@@ -296,10 +317,10 @@ FAILURE = nbformat.v4.new_output("error", ename="ValueError", evalue="no", trace
         (None, [], {}, "has missing outputs: nothing was executed in the cell that begins 'plot"),
         (1, [FAILURE], {}, "has an error output, ValueError, in the cell"),
         (1, [PICTURE], {}, "shows an image without alt text"),
-        (1, [PICTURE], {"mystnb": {"image": {"alt": "  "}, "figure": FIGURE}}, "shows an image without alt text"),
+        (1, [PICTURE], {"mystnb": {"image": {"alt": "  "}, "figure": DESCRIBED}}, "shows an image without alt text"),
         (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}}}, "shows an image without a caption"),
         (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}, "figure": {"caption": "Cat"}}}, "image without a name"),
-        (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}, "figure": FIGURE}}, None),
+        (1, [PICTURE], {"mystnb": {"image": {"alt": "A cat"}, "figure": DESCRIBED}}, None),
         (1, [], {}, None),
     ],
 )
