@@ -187,7 +187,10 @@ def _large() -> Iterable[Recipe]:
     yield fairface("simclr")
 
 
-SHIPPED = (*_small(), *_large())
+DRAWN = Recipe("simclr", "controlled", n=1000, width=8, epochs=200, batch_size=100, precision="fp32")
+"""The encoder of the images that the library draws, for the tour without a network."""
+
+SHIPPED = (DRAWN, *_small(), *_large())
 """The encoders under ``results/``."""
 
 
