@@ -105,8 +105,8 @@ def ends(results: Results) -> list[str]:
         "GFLOP/s is the rate of a large product just before and after a run: other users of the machine take a part of"
         " it, which the ratio at equal rate leaves out. Ratios are to kronfluence.",
         "Spearman correlation, median relative error and the share of the highest images are with the exact scores."
-        f" Truncated EK-FAC keeps {results['scale']['rank']} eigenvectors of the widest layer, and from {own['pairs']}"
-        f" pairs it estimates a median error of {100 * own['relative']:.2g} % and a correlation of"
+        f" Truncated EK-FAC keeps {results['scale']['rank']} eigenvectors of the widest layer."
+        f" From {own['pairs']} pairs it estimates a median error of {100 * own['relative']:.2g} % and a correlation of"
         f" {own['spearman']:.5f}.",
     ]
 
