@@ -130,10 +130,12 @@ class TimedProblem(FitProblem):
 
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def add_up(self, stage: str, totals: Totals, step: Step, indices: Tensor, fisher: str) -> None:
+    def add_up(
+        self, stage: str, totals: Totals, step: Step, indices: Tensor, fisher: str, source: GradientSource | None = None
+    ) -> None:
         """Make one pass over pairs, and take the time."""
         with timed(self.seconds, stage):
-            super().add_up(stage, totals, step, indices, fisher)
+            super().add_up(stage, totals, step, indices, fisher, source)
 
 
 @contextmanager

@@ -162,5 +162,5 @@ def _products(problem: FitProblem, curvature: Curvature, queries: list[list[Tens
         for asked, half in zip(queries[draw], curvature.halves(layers), strict=True):
             totals["products"][:, first : first + len(half)] += asked @ half.T
 
-    problem.add_up_scores("products", totals, step, pairs.spaced(None))
+    problem.add_up("products", totals, step, pairs.spaced(None), "empirical", problem.scored)
     return totals["products"] / pairs.views.draws

@@ -93,7 +93,7 @@ def quadratic_forms(problem: FitProblem, curvature: Curvature, scored: Tensor) -
         for name, values in curvature.forms(layers):
             totals[name][first : first + len(values)] = values.to(totals[name])
 
-    problem.add_up_scores("scores", totals, step, scored)
+    problem.add_up("scores", totals, step, scored, "empirical", problem.scored)
     return totals
 
 

@@ -103,13 +103,11 @@ class FitProblem:
         self.add_up("second moments", totals, step, self.indices, self.fisher)
         return {name: total.div_(len(self.indices)) for name, total in totals.items()}
 
-    def add_up(self, stage: str, totals: Totals, step: Step, indices: Tensor, fisher: str) -> None:
-        """Make one pass over the pairs of the fit, see `accumulate`."""
-        accumulate(self.source, stage, indices, totals, step, fisher, self.unfinished, self.progress)
-
-    def add_up_scores(self, stage: str, totals: Totals, step: Step, indices: Tensor) -> None:
-        """Make one pass over the pairs that are scored."""
-        accumulate(self.scored, stage, indices, totals, step, "empirical", self.unfinished, self.progress)
+    def add_up(
+        self, stage: str, totals: Totals, step: Step, indices: Tensor, fisher: str, source: GradientSource | None = None
+    ) -> None:
+        """Make one pass over pairs, those of the fit by default, see `accumulate`."""
+        accumulate(source or self.source, stage, indices, totals, step, fisher, self.unfinished, self.progress)
 
 
 def gradient_shape(layer: Layer) -> tuple[int, int, int]:
