@@ -94,7 +94,7 @@ def decile_curves(panels: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
                 for each in curve["score"]
             ]
             _with_intervals(axis, curve["loss"].to_numpy(), relative, look, name)
-        axis.set(xscale="log", yscale="log", xlabel="raw loss, median of a tenth of the images")
+        axis.set(xscale="log", yscale="log", xlabel="raw loss, by tenths of the images")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
