@@ -102,9 +102,10 @@ def decile_curves(panels: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
             ]
             _with_intervals(axis, curve["loss"].to_numpy(), relative, i, name)
         axis.set(xscale="log", yscale="log", xlabel="raw loss, median of a tenth of the images")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        for scale in (axis.xaxis, axis.yaxis):
+            scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            scale.set_major_formatter("{x:g}")
+            scale.set_minor_formatter(NullFormatter())
         axis.set_title(title, fontsize=9)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
