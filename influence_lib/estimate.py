@@ -151,6 +151,11 @@ def mean(values: np.ndarray, unit: str, seed: int = 0) -> Estimate:
     ------
     InputError
         If there are none, or `seed` is no whole number.
+
+    Examples
+    --------
+    >>> f"{mean(np.arange(100.0), 'query'):.0f}"
+    '50 [44, 55]'
     """
     if len(values) == 0:
         reject("the number of values", 0, "1 or more")
@@ -185,6 +190,11 @@ def bootstrapped(
     ------
     InputError
         If `seed` is no whole number.
+
+    Examples
+    --------
+    >>> bootstrapped(np.median, (np.arange(100.0),)).value
+    49.5
     """
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     with warnings.catch_warnings():

@@ -95,6 +95,11 @@ def canonical(settings: Mapping[str, Any]) -> str:
     ------
     InputError
         If ``"kind"`` is missing, a label is no safe file name, or a value is not JSON (NaN included).
+
+    Examples
+    --------
+    >>> canonical({"kind": "scores", "draws": 2})
+    '{"draws":2,"kind":"scores"}'
     """
     plain = _plain(settings, "settings")
     if "kind" not in plain:
@@ -106,7 +111,13 @@ def canonical(settings: Mapping[str, Any]) -> str:
 
 
 def digest(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (64 hex digits) of the canonical settings without the label."""
+    """Return the SHA-256 (64 hex digits) of the canonical settings without the label.
+
+    Examples
+    --------
+    >>> digest({"kind": "scores", "name": "a"}) == digest({"kind": "scores", "name": "b"})
+    True
+    """
     canonical(settings)  # a wrong label is refused, although it does not count
     return hashlib.sha256(canonical({k: v for k, v in settings.items() if k != "name"}).encode()).hexdigest()
 
@@ -133,6 +144,11 @@ def repository(root: str | Path | None = None) -> Path:
     root : path, optional
         Taken as it is. By default the checkout that this library runs from, or, where the library is
         installed without one, the current directory.
+
+    Examples
+    --------
+    >>> (repository() / "results").name
+    'results'
     """
     if root is not None:
         return Path(root)
@@ -141,21 +157,39 @@ def repository(root: str | Path | None = None) -> Path:
 
 
 def path(settings: Mapping[str, Any], place: str = "artifacts", root: str | Path | None = None) -> Path:
-    """Return the folder where a new result of these settings is kept in a place."""
+    """Return the folder where a new result of these settings is kept in a place.
+
+    Examples
+    --------
+    >>> path({"kind": "scores", "name": "a"}, root="here").parts[:3]
+    ('here', 'artifacts', 'scores')
+    """
     check_choice("place", place, PLACES)
     label = settings.get("name", settings.get("kind"))
     return repository(root) / place / str(settings.get("kind")) / f"{label}-{digest(settings)[:SHORT]}"
 
 
 def find(settings: Mapping[str, Any], root: str | Path | None = None) -> Path | None:
-    """Return the folder that holds the result of these settings under any label, ``results/`` first, or None."""
+    """Return the folder that holds the result of these settings under any label, ``results/`` first, or None.
+
+    Examples
+    --------
+    >>> find({"kind": "nothing"}, root=folder) is None
+    True
+    """
     wanted, base = f"[!.]*-{digest(settings)[:SHORT]}", repository(root)
     found = (sorted((base / place / str(settings["kind"])).glob(wanted)) for place in PLACES)
     return next((folder for folders in found for folder in folders if folder.is_dir()), None)
 
 
 def git_state(root: str | Path | None = None) -> dict[str, Any]:
-    """Return ``{"commit": hash, "dirty": bool}`` of a checkout, both None where there is no git."""
+    """Return ``{"commit": hash, "dirty": bool}`` of a checkout, both None where there is no git.
+
+    Examples
+    --------
+    >>> sorted(git_state())
+    ['commit', 'dirty']
+    """
     git = ["git", "-C", str(repository(root))]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
@@ -263,6 +297,12 @@ def load(folder: str | Path) -> dict[str, Any]:
     InputError
         If a file is missing or differs from its checksum, or the settings are not those that the folder is
         named after. Nothing is repaired or recomputed silently.
+
+    Examples
+    --------
+    >>> stored = get({"kind": "example"}, lambda: {"value": 1.5}, root=folder)
+    >>> load(find({"kind": "example"}, root=folder)) == stored
+    True
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -331,6 +371,11 @@ def get(
     ------
     InputError
         If the settings or a value cannot be stored, the place is unknown, or a result on disk is damaged.
+
+    Examples
+    --------
+    >>> get({"kind": "example"}, lambda: {"value": 1.5}, root=folder)
+    {'value': 1.5}
     """
     base = repository(root)
     folder = path(settings, place, base)
@@ -383,6 +428,10 @@ def entries(root: str | Path | None = None) -> list[Entry]:
     ------
     InputError
         If the settings or the manifest of a result are damaged.
+
+    Examples
+    --------
+    >>> [entry.name for entry in entries()]
     """
     base = repository(root)
     listed = []

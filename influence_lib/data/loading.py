@@ -99,6 +99,11 @@ def load(
     ------
     InputError
         If the set is missing, incomplete or damaged, or a parameter has no meaning for it.
+
+    Examples
+    --------
+    >>> len(load("controlled", n=60))
+    60
     """
     check_choice("name", name, NAMES)
     seed, damaged = check_integer("seed", seed, least=0), check_choice("damaged", damaged, ("error", "skip"))
@@ -144,6 +149,11 @@ def layout(path: str | Path) -> Layout:
     ------
     InputError
         If nothing is there, or it cannot be read.
+
+    Examples
+    --------
+    >>> layout(folder).split
+    'train'
     """
     if not isinstance(path, str | Path) or not Path(path).expanduser().exists():
         reject("path", path, "a folder of images, a parquet file or a folder of them")
@@ -227,6 +237,11 @@ def available(root: str | Path | None = None) -> pd.DataFrame:
     pandas.DataFrame
         One row a split: name, split, images (how many, 0 where missing), where (the folder, or what is wrong
         and what to do).
+
+    Examples
+    --------
+    >>> available().index.tolist()  # doctest: +ELLIPSIS
+    [...]
     """
     rows: list[tuple[str, str, int, str]] = [
         ("controlled", split, images, "drawn by code; any number on request")

@@ -133,6 +133,11 @@ def plant(images: ImageSet, exact: float = 0.0, near: float = 0.0, outliers: flo
     ------
     InputError
         If a fraction is outside 0 to 1, or the set is empty or already holds something planted.
+
+    Examples
+    --------
+    >>> len(plant(images, exact=0.05)) - len(images)
+    3
     """
     if "planted" in images.attributes:
         raise InputError("images already holds planted images: plant everything in one call on the original set.")

@@ -47,6 +47,11 @@ def image_statistics(images: ImageSet, progress: bool = False) -> pd.DataFrame:
     ------
     InputError
         If the set is empty.
+
+    Examples
+    --------
+    >>> image_statistics(images)["brightness"].between(0, 1).all()
+    np.True_
     """
     if not len(images):
         raise InputError("images is empty, but statistics need at least one image.")

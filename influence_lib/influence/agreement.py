@@ -37,6 +37,11 @@ def rank_agreement(a: Scores, b: Scores, seed: int = 0) -> Estimate:
     ------
     InputError
         If the scores are of different images.
+
+    Examples
+    --------
+    >>> f"{rank_agreement(scores, scores):.2f}"
+    '1.00 [1.00, 1.00]'
     """
     check_comparable(a, b)
     _check_number(a)
@@ -63,6 +68,10 @@ def partial_agreement(a: Scores, b: Scores, given: Sequence[Scores], seed: int =
     ------
     InputError
         If the scores are of different images, or `given` determines the ranks of one of the two.
+
+    Examples
+    --------
+    >>> partial_agreement(scores, loss, given=[norm]).value
     """
     for other in (b, *check_several("given", given)):
         check_comparable(a, other)
@@ -121,6 +130,10 @@ def corrected_agreement(a: Scores, b: Scores, seed: int = 0) -> Estimate:
     ------
     InputError
         If the scores are of different images or draws, there are fewer than two, or one is only noise.
+
+    Examples
+    --------
+    >>> corrected_agreement(scores, loss).below(1)
     """
     _check_same_draws(a, b)
     _check_number(a)
@@ -173,6 +186,10 @@ def percentile_difference(a: Scores, b: Scores) -> Scores:
     ------
     InputError
         If the scores are of different images or draws.
+
+    Examples
+    --------
+    >>> percentile_difference(scores, loss).highest(10)
     """
     _check_same_draws(a, b)
     ranks_a, ranks_b = (ranked(scores.by_draw.numpy()) for scores in (a, b))
@@ -189,6 +206,11 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
     ------
     InputError
         If the scores are of different images, or `k` is no number of them.
+
+    Examples
+    --------
+    >>> top_overlap(scores, scores, k=10)
+    1.0
     """
     check_comparable(a, b)
     k = check_integer("k", k, 1, len(a), f"a whole number between 1 and the number of images, {len(a)}")

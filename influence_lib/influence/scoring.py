@@ -141,6 +141,11 @@ def self_influence(
     UserWarning
         If parameters other than those of Linear and Conv2d layers and of normalisations hold more than 1 % of the
         squared gradient norm.
+
+    Examples
+    --------
+    >>> scores = self_influence(encoder, images, draws=2, progress=False)
+    >>> scores.highest(10), scores.reliability
     """
     two_views = TwoViews(perturbation, loss, views, draws, seed)
     options = FitOptions(curvature, fisher, damping, factor_pairs, rank, tolerance, layers, frozen)

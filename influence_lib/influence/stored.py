@@ -54,6 +54,10 @@ def stored_scores(
     ------
     InputError
         If a value is not allowed.
+
+    Examples
+    --------
+    >>> stored_scores(influence.self_influence, encoder, images, draws=2)
     """
     call, settings = _described("scores", score, encoder, images=images, **arguments)
 
@@ -87,6 +91,10 @@ def stored_cross_influence(
     ------
     InputError
         If a value is not allowed.
+
+    Examples
+    --------
+    >>> stored_cross_influence(encoder, images.subset([3]), images).highest(query=0, k=10)
     """
     call, settings = _described(
         "cross-influence", cross_influence, encoder, images=images, queries=queries, **arguments

@@ -32,6 +32,11 @@ def spread(features: Tensor) -> Tensor:
     Tensor
         The square root of the sum of the D variances of the directions, in [0, 1]: 0 where all of them agree, 1
         where their mean is 0. Its square is 1 minus the mean cosine of two representations.
+
+    Examples
+    --------
+    >>> float(spread(torch.ones(4, 3)))
+    0.0
     """
     return F.normalize(features, dim=1).var(dim=0, correction=0).sum().sqrt()
 
@@ -43,6 +48,11 @@ def effective_rank(features: Tensor) -> Tensor:
     -------
     Tensor
         From 1, where all differences lie on a line, to min(N − 1, D); 1 where there are no differences at all.
+
+    Examples
+    --------
+    >>> round(float(effective_rank(torch.eye(4) - 0.25)), 3)
+    3.0
     """
     values = torch.linalg.svdvals((features - features.mean(dim=0)).to(float64_device(features.device)))
     shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
@@ -50,5 +60,11 @@ def effective_rank(features: Tensor) -> Tensor:
 
 
 def has_collapsed(entry: dict[str, float]) -> bool:
-    """Return whether an epoch of a training's history shows a collapsed encoder."""
+    """Return whether an epoch of a training's history shows a collapsed encoder.
+
+    Examples
+    --------
+    >>> has_collapsed({"spread": 0.5, "effective_rank": 20.0})
+    False
+    """
     return entry["spread"] < MIN_SPREAD or entry["effective_rank"] < MIN_RANK

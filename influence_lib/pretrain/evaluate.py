@@ -61,8 +61,8 @@ def embed(
 
     Examples
     --------
-    >>> embed(build_encoder(16), images).shape
-    torch.Size([5000, 128])
+    >>> embed(build_encoder(2), images).shape  # of 60 images
+    torch.Size([60, 16])
     """
     check_images("images", images)
     target = resolve_device(device)

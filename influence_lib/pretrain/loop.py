@@ -173,6 +173,11 @@ def pretrain(
         If a value is not allowed, the checkpoint is damaged or was made with other settings.
     FloatingPointError
         If the loss stops being finite; the checkpoint keeps the last good state.
+
+    Examples
+    --------
+    >>> pretrain(images, "simclr", width=2, epochs=1, batch_size=20, progress=False).features_dim
+    16
     """
     settings = pretrain_settings(
         images,

@@ -201,6 +201,11 @@ def shipped(name: str) -> Recipe:
     ------
     InputError
         If there is none of this name.
+
+    Examples
+    --------
+    >>> shipped("simclr-cifar10").epochs
+    60
     """
     by_name = {recipe.name: recipe for recipe in SHIPPED}
     if name not in by_name:

@@ -92,6 +92,11 @@ def scaled_hyper(method: str, width: int, n_images: int, epochs: int, batch_size
     ------
     InputError
         If `method` is unknown, a number is none, or there are fewer images than a batch has.
+
+    Examples
+    --------
+    >>> scaled_hyper("simclr", width=16, n_images=5000, epochs=60)["projector_hidden"]
+    512
     """
     check_choice("method", method, list(METHODS))
     width, epochs = check_integer("width", width), check_integer("epochs", epochs)

@@ -51,6 +51,10 @@ def stored_encoder(
     ------
     InputError
         If a value is not allowed.
+
+    Examples
+    --------
+    >>> stored_encoder(images, method="simclr", width=2, epochs=1, batch_size=20)
     """
     settings, training = described(images, name, stop_at, **arguments)
     stopped = {"stop_at": settings["stop_at"]} if "stop_at" in settings else {}
@@ -107,6 +111,11 @@ def stored_untrained(width: int = 16, seed: int = 0, stem_padding: int = 1, plac
     ------
     InputError
         If a value is not allowed.
+
+    Examples
+    --------
+    >>> stored_untrained(width=2).features_dim
+    16
     """
     seed = check_integer("seed", seed, least=0)
     with torch.random.fork_rng(devices=[]):

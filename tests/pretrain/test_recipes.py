@@ -86,7 +86,10 @@ def test_the_command_lists_trains_and_measures(tiny, capsys):
 
 def test_an_unknown_name_is_refused(capsys):
     assert main(["encoders", "byol-mars"]) == 2
-    assert "name is 'byol-mars', but it must be one of 'simclr-controlled', 'simclr-cifar10-epoch6'" in capsys.readouterr().err
+    assert (
+        "name is 'byol-mars', but it must be one of 'simclr-controlled', 'simclr-cifar10-epoch6'"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.fixture

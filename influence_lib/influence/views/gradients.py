@@ -151,6 +151,12 @@ def per_sample_gradients(
 
     ``in`` is the flattened kernel, channels first, and last the bias; with channel groups it is that of one group.
     Frozen layers are among them. That the gradients are all of autograd's is for `counted_layers` to check.
+
+    Examples
+    --------
+    >>> pixels = images.images.float() / 255
+    >>> for name, gradients in per_sample_gradients(encoder, pixels, pixels + 0.1 * torch.randn_like(pixels)):
+    ...     print(name, gradients.flatten(1).norm(dim=1))
     """
     layers = tracked_layers(encoder, frozen=True)
     for name, factors in layer_factors(encoder, layers, left, right, objective):
