@@ -18,7 +18,7 @@ from influence_lib.influence.curvature.cost import preflight
 from influence_lib.influence.curvature.passes import Unfinished
 from influence_lib.influence.curvature.problem import FitProblem
 from influence_lib.influence.scores import Scores, checked, score_settings
-from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
+from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation, check_perturbation
 from influence_lib.influence.views.source import gradient_source
 from influence_lib.influence.views.two_views import TwoViews
 
@@ -151,7 +151,8 @@ def self_influence(
     options = FitOptions(curvature, fisher, damping, factor_pairs, rank, tolerance, layers, frozen)
     settings = score_settings(images, two_views, **options.describe())
     settings |= {"precision": resolved_precision(precision, device)}
-    settings |= {} if fit_perturbation is None else {"fit_perturbation": fit_perturbation.describe()}
+    if fit_perturbation is not None:
+        settings["fit_perturbation"] = check_perturbation("fit_perturbation", fit_perturbation).describe()
     source = gradient_source(encoder, images, two_views, layers, frozen, device, precision)
     kept = Unfinished.of(unfinished, settings, source)
     approximation = options.approximation
@@ -165,5 +166,4 @@ def self_influence(
     found = approximation.forms(problem, options)
     kept.clear()
     by_layer = {name: values.float().cpu().view(draws, -1) for name, values in found.by_layer.items()}
-    by_draw = torch.stack(list(by_layer.values())).sum(0) if by_layer else found.total.view(draws, -1)
-    return checked(by_draw, images, settings, by_layer, found.deviation, source.share)
+    return checked(found.total.float().cpu().view(draws, -1), images, settings, by_layer, found.deviation, source.share)

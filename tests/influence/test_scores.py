@@ -336,6 +336,13 @@ def test_the_curvature_can_be_that_of_other_views(net, images, curvature):
     assert (other.values > own.values).double().mean() > 0.8
 
 
+@pytest.mark.parametrize("name", ["perturbation", "fit_perturbation"])
+@pytest.mark.parametrize("wrong", ["noise", GaussianNoise, 0.2])
+def test_what_does_not_perturb_is_named(net, images, name, wrong):
+    with pytest.raises(InputError, match=f"^{name} is .*, but it must be a perturbation"):
+        self_influence(net, images, progress=False, **{name: wrong})
+
+
 @pytest.mark.parametrize("options", [{"curvature": "identity"}, {"rank": 2}, {"curvature": "kronfluence"}])
 def test_other_views_need_a_curvature_that_is_fitted_apart(net, images, options):
     with pytest.raises(InputError, match="fit_perturbation is GaussianNoise"):

@@ -32,6 +32,19 @@ class Perturbation(Protocol):
         """Return the settings as JSON-able values."""
 
 
+def check_perturbation(name: str, value: Any) -> Perturbation:
+    """Return what perturbs an image and can be described.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if isinstance(value, type) or not callable(value) or not hasattr(value, "describe"):
+        reject(name, value, "a perturbation, such as influence.GaussianNoise()")
+    return value
+
+
 @dataclass(frozen=True)
 class GaussianNoise:
     """Independent Gaussian noise on every pixel and channel (paper, section 4: mean 0.05, deviation 0.2).

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from influence_lib.errors import check_choice, check_integer, reject
+from influence_lib.errors import check_choice, check_integer
 from influence_lib.influence.views.losses import LOSSES
-from influence_lib.influence.views.perturbations import VIEWS, GaussianNoise, Perturbation
+from influence_lib.influence.views.perturbations import VIEWS, GaussianNoise, Perturbation, check_perturbation
 
 __all__ = ["TwoViews"]
 
@@ -38,8 +38,7 @@ class TwoViews:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not callable(self.perturbation) or not hasattr(self.perturbation, "describe"):
-            reject("perturbation", self.perturbation, "a perturbation, such as influence.GaussianNoise()")
+        check_perturbation("perturbation", self.perturbation)
         check_choice("loss", self.loss, LOSSES)
         check_choice("views", self.views, VIEWS)
         check_integer("draws", self.draws)
