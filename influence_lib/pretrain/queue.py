@@ -33,7 +33,7 @@ MPS = "nvidia-cuda-mps-control"
 
 @dataclass(frozen=True)
 class Job:
-    """Encoders of one training that are not stored yet, the shorter trainings first.
+    """Encoders of one training that are not stored yet, or not measured, the shorter trainings first.
 
     Attributes
     ----------
@@ -80,8 +80,8 @@ def plan(recipes: Sequence[Recipe], device: str = "auto") -> list[Job]:
     """
     missing: dict[Path, list[Recipe]] = {}
     for recipe in tqdm(recipes, desc="looking", delay=2, leave=False, disable=None):
-        stored, training, _ = recipe.progress(device)
-        if stored is None:
+        complete, training, _ = recipe.state(device)
+        if not complete:
             missing.setdefault(training, []).append(recipe)
     speeds: dict[tuple[object, ...], float] = {}
     return [_job(tuple(sorted(some, key=_last)), device, speeds) for some in missing.values()]
@@ -93,7 +93,7 @@ def _last(recipe: Recipe) -> int:
 
 def _job(recipes: tuple[Recipe, ...], device: str, speeds: dict[tuple[object, ...], float]) -> Job:
     longest = recipes[-1]
-    _, _, done = longest.progress(device)
+    _, _, done = longest.state(device)
     images = longest.images()
     steps = max(0, _last(longest) - done) * (len(images) // longest.batch_size)
     kind = (longest.method, longest.width, longest.batch_size, longest.precision, images.images.shape[1:])
@@ -185,7 +185,7 @@ def work(
             while (waiting or running) and not _is_over(deadline):
                 while waiting and len(running) < workers:
                     job = waiting.popleft()
-                    running[_started(job, place, workers, shared)] = job
+                    running[_started(job, place, device, workers, shared)] = job
                 for process in [each for each in running if each.poll() is not None]:
                     job = running.pop(process)
                     failed += [job.name] if process.returncode else []
@@ -208,7 +208,7 @@ def _log(job: Job) -> Path:
     return store.repository() / "artifacts" / "queue" / f"{job.name}.log"
 
 
-def _started(job: Job, place: str, workers: int, shared: dict[str, str]) -> "subprocess.Popen[bytes]":
+def _started(job: Job, place: str, device: str, workers: int, shared: dict[str, str]) -> "subprocess.Popen[bytes]":
     """Return a process that trains the encoders of a job, what it says in a file."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **shared}
@@ -216,7 +216,8 @@ def _started(job: Job, place: str, workers: int, shared: dict[str, str]) -> "sub
     log = _log(job)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        command = [sys.executable, "-m", "influence_lib", "encoders", *names, "--train", "--place", place]
+        options = ["--train", "--place", place, "--device", device]
+        command = [sys.executable, "-m", "influence_lib", "encoders", *names, *options]
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
 
 

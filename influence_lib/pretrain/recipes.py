@@ -111,11 +111,14 @@ class Recipe:
         images = self.images()
         return stored_encoder(images, place=place, progress=progress, **self._training(images, device))
 
-    def progress(self, device: str = "auto") -> tuple[Path | None, Path, int]:
-        """Return where the encoder is stored, or None; where its training is kept until then; and its epochs so far."""
+    def state(self, device: str = "auto") -> tuple[bool, Path, int]:
+        """Return whether the encoder and its accuracy are stored, where its training is kept, and its epochs so far."""
         images = self.images()
         settings, training = described(images, **self._training(images, device))
-        return store.find(settings), training, epochs_kept(training)
+        if store.find(settings) is None:
+            return False, training, epochs_kept(training)
+        encoder = self.encoder(device=device, progress=False)
+        return store.find(self._measurement(encoder)) is not None, training, self.stop_at or self.epochs
 
     def _training(self, images: ImageSet, device: str) -> dict[str, Any]:
         """Return the arguments of `stored_encoder` that say what is trained."""
@@ -136,15 +139,6 @@ class Recipe:
     def accuracy(self, encoder: Encoder, place: str = "artifacts", device: str = "auto") -> dict[str, Estimate]:
         """Return an encoder's kNN and linear accuracy on this recipe's held-out images, computed once."""
         train, test = self.reference(), self.held_out()
-        name = encoder.settings.get("name", self.name)
-        settings = {
-            "kind": "accuracy",
-            "name": f"{name}-{self.dataset}" if encoder.settings.get("method") == "untrained" else name,
-            "encoder": fingerprint(encoder),
-            "train": train.describe(),
-            "test": test.describe(),
-            **store.revision(ACCURACY_REVISION),
-        }
 
         def compute() -> dict[str, Any]:
             return {
@@ -152,7 +146,20 @@ class Recipe:
                 "linear": linear_accuracy(encoder, train, test, device=device).describe(),
             }
 
-        return {name: Estimate(**value) for name, value in store.get(settings, compute, place).items()}
+        found = store.get(self._measurement(encoder), compute, place)
+        return {name: Estimate(**value) for name, value in found.items()}
+
+    def _measurement(self, encoder: Encoder) -> dict[str, Any]:
+        """Return the settings that identify the accuracy of an encoder."""
+        name = encoder.settings.get("name", self.name)
+        return {
+            "kind": "accuracy",
+            "name": f"{name}-{self.dataset}" if encoder.settings.get("method") == "untrained" else name,
+            "encoder": fingerprint(encoder),
+            "train": self.reference().describe(),
+            "test": self.held_out().describe(),
+            **store.revision(ACCURACY_REVISION),
+        }
 
 
 def _small() -> Iterable[Recipe]:

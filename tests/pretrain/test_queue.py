@@ -25,13 +25,14 @@ def repository(tmp_path, monkeypatch):
 
 @pytest.fixture
 def known_speed(monkeypatch):
+    monkeypatch.setattr(Recipe, "held_out", lambda self: self.collection.images(20))
     monkeypatch.setattr(module, "_seconds_a_step", lambda recipe, device: 0.5)
 
 
 def script(monkeypatch, text):
     """Let workers run a Python script, which is given the names, in place of a training."""
 
-    def started(job, place, workers, shared):
+    def started(job, place, device, workers, shared):
         names = [recipe.name for recipe in job.recipes]
         return module.subprocess.Popen([sys.executable, "-c", text, *names], env={**os.environ, **shared})
 
@@ -47,10 +48,13 @@ def test_what_is_left_counts_each_training_once_and_from_its_last_epoch(reposito
         ("simclr-controlled", 0, 4, 8, 4.0),
         ("supervised-controlled", 0, 4, 8, 4.0),
     ]
-    EARLY.encoder(progress=False)
+    EARLY.accuracy(EARLY.encoder(progress=False))
     (left,) = plan([EARLY, TINY], "cpu")
     assert (left.recipes, left.epochs, left.steps) == ((TINY,), 2, 4)
-    TINY.encoder(progress=False)
+    encoder = TINY.encoder(progress=False)
+    (left,) = plan([EARLY, TINY], "cpu")
+    assert (left.recipes, left.epochs, left.steps) == ((TINY,), 4, 0)  # its accuracy is left
+    TINY.accuracy(encoder)
     assert plan([EARLY, TINY], "cpu") == []
     assert table([]) == "Every encoder is there."
 
@@ -118,10 +122,11 @@ def test_a_worker_is_the_command_itself(monkeypatch, tmp_path):
     monkeypatch.setattr(module.subprocess, "Popen", lambda command, **named: calls.append((command, named["env"])))
     monkeypatch.setattr(module, "_log", lambda job: tmp_path / "log" / "x.log")
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    module._started(Job((EARLY, TINY), 0, 4, 8, 1.0, ""), "results", 4, {"SHARED": "1"})
+    module._started(Job((EARLY, TINY), 0, 4, 8, 1.0, ""), "results", "cpu", 4, {"SHARED": "1"})
     ((command, environment),) = calls
     names = ["simclr-controlled-epoch2", "simclr-controlled"]
-    assert command[1:] == ["-m", "influence_lib", "encoders", *names, "--train", "--place", "results"]
+    options = ["--train", "--place", "results", "--device", "cpu"]
+    assert command[1:] == ["-m", "influence_lib", "encoders", *names, *options]
     assert (environment["OMP_NUM_THREADS"], environment["SHARED"]) == ("2", "1")
 
 
