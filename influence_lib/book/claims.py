@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from influence_lib.estimate import Estimate
-from influence_lib.studies.findings import Finding, Trend
+from influence_lib.studies.findings import Finding
+from influence_lib.studies.trend import Trend
 
 __all__ = ["VERDICTS", "Claim", "Judgement", "Margin", "Verdict", "judge", "of_row"]
 
@@ -248,7 +249,9 @@ def _measured(margin: Margin, finding: Finding) -> Judgement:
 
 def _moves_towards(margin: Margin, trend: Trend) -> bool:
     """Return whether the distance to the margin shrinks with the scale."""
-    every = [margin.distance({name: values[i] for name, values in trend.values.items()}) for i in range(len(trend.at))]
+    every = [
+        margin.distance({name: each[i].value for name, each in trend.series.items()}) for i in range(len(trend.at))
+    ]
     return every[-1] < max(every[:-1])
 
 

@@ -80,4 +80,4 @@ def _rounded(value: object) -> object:
         return round(value, DIGITS)
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value

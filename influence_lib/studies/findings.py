@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,19 @@ from influence_lib import store, theory
 from influence_lib.errors import InputError, check_integer, check_number, reject
 from influence_lib.estimate import Estimate, mean, share
 from influence_lib.influence import TABLE_4, GaussianNoise, Perturbation, Scores, rank_agreement
+from influence_lib.studies.stability import two_readings
+from influence_lib.studies.trend import Trend, over_scales, score_and_loss_over_scales
 from influence_lib.theory.statement import OURS
 
-__all__ = ["STUDIES", "Finding", "Results", "Trend"]
+__all__ = ["STUDIES", "Finding", "Results"]
 
 METHODS = ("simclr", "byol", "barlow")  # those that the paper compares
 DATASETS = ("cifar10", "cifar100")
+ALONG: dict[float, str] = {
+    6: "simclr-cifar10-epoch6",
+    24: "simclr-cifar10-epoch24",
+    60: "simclr-cifar10",
+}  # epochs of one training
 NOISE = GaussianNoise(0.05, 0.2)
 THIRD = 1 / 3  # of the gap from random weights to the supervised control, which the gate asks for
 HIGH = 0.9  # the quantile of the first epoch's scores above which a score is called high
@@ -27,37 +33,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "ekfac": {"score": "self_influence", "curvature": "ekfac", "fisher": "empirical", "factor_pairs": 1000},
     "raw_loss": {"score": "raw_loss"},
 }
-
-
-@dataclass(frozen=True)
-class Trend:
-    """The values of a finding at growing scales.
-
-    Attributes
-    ----------
-    over : str
-        What grows, such as epochs.
-    at : list of float
-        The scales, increasing.
-    values : dict of str to list of float
-        Name → one value a scale, with the names of the finding.
-
-    Raises
-    ------
-    InputError
-        If the scales do not increase, or there is not one value for each.
-    """
-
-    over: str
-    at: list[float]
-    values: dict[str, list[float]]
-
-    def __post_init__(self) -> None:
-        if any(a >= b for a, b in pairwise(self.at)):
-            reject("at", self.at, "increasing scales")
-        for name, values in self.values.items():
-            if len(values) != len(self.at):
-                reject(f"the number of values of {name!r}", len(values), f"{len(self.at)}, one for each scale")
 
 
 @dataclass(frozen=True)
@@ -192,17 +167,13 @@ def _log_means(results: Results, dataset: str) -> Finding:
 def _perturbations(results: Results) -> dict[str, Finding]:
     """Return both readings of Table 4: with the default scores, and between two trainings."""
     one, other = "simclr-cifar10", "simclr-cifar10-seed1"
-    default, other_draws = results.scores(one), results.scores(one, seed=1)
-    scores = {name: results.scores(one, perturbation=each) for name, each in TABLE_4.items()}
-    again = {name: results.scores(other, perturbation=each) for name, each in TABLE_4.items()}
-    # the default with itself means other draws of the noise
-    compared = scores | {"Gaussian noise": other_draws}
-    readings = {
-        "with_default": {name: rank_agreement(default, score) for name, score in compared.items()},
-        "between_trainings": {name: rank_agreement(score, again[name]) for name, score in scores.items()},
-    }
+    first, second = (
+        {name: results.scores(encoder, perturbation=each) for name, each in TABLE_4.items()} for encoder in (one, other)
+    )
+    table = two_readings(first, second, results.scores(one), {"Gaussian noise": results.scores(one, seed=1)})
+    columns = {"with_default": "with the default", "between_trainings": "between two trainings"}
     gate = results.gate(one, other)
-    return {f"table4.{name}": Finding(values=values, trainings=1, gate=gate) for name, values in readings.items()}
+    return {f"table4.{key}": Finding(table[column].to_dict(), 1, gate) for key, column in columns.items()}
 
 
 def _strengths(results: Results) -> dict[str, Finding]:
@@ -222,29 +193,29 @@ def _strengths(results: Results) -> dict[str, Finding]:
 
 def _along(results: Results) -> dict[str, Finding]:
     """Return how the share of high scores moves with the epochs of one training."""
-    epochs = {6: "simclr-cifar10-epoch6", 24: "simclr-cifar10-epoch24", 60: "simclr-cifar10"}
-    values = {epoch: results.scores(name).values.double().numpy() for epoch, name in epochs.items()}
+    values = {epoch: results.scores(name).values.double().numpy() for epoch, name in ALONG.items()}
     limit = np.quantile(values[6], HIGH)
-    shares = {epoch: share(each > limit) for epoch, each in values.items()}
-    change = mean((values[60] > limit).astype(float) - (values[6] > limit), "image")
-    trend = Trend(over="epochs", at=[24, 60], values={"": [shares[each].value - shares[6].value for each in (24, 60)]})
-    named = {f"after {epoch} epochs": each for epoch, each in shares.items()}
+    high = {epoch: each > limit for epoch, each in values.items()}
+    change: dict[float, Estimate] = {epoch: mean(high[epoch].astype(float) - high[6], "image") for epoch in (24, 60)}
+    named = {f"after {epoch} epochs": share(each) for epoch, each in high.items()}
     gate = results.gate("simclr-cifar10")
     return {
-        "high_scores.change": Finding(values={"": change}, trainings=1, gate=gate, trend=trend),
-        "high_scores.share": Finding(values=named, trainings=1, gate=gate),
+        "high_scores.change": Finding({"": change[60]}, 1, gate, trend=over_scales("epochs", {"": change})),
+        "high_scores.share": Finding(named, 1, gate),
     }
 
 
 def _score_and_loss(results: Results) -> dict[str, Finding]:
-    """Return how the score agrees with the raw loss: over all images, and among the tenth with the highest loss."""
-    found = {}
-    for method in ("simclr", "vicreg"):
-        score, loss = results.scores(f"{method}-cifar10"), results.scores(f"{method}-cifar10", "raw_loss")
-        chosen = loss.highest(len(loss) // 10)
-        parts = [Scores(s.by_draw[:, chosen], s.ids[chosen], s.settings) for s in (score, loss)]
-        values = {"all": rank_agreement(score, loss), "highest tenth": rank_agreement(parts[0], parts[1])}
-        found[f"score_and_loss.{method}"] = Finding(values=values, trainings=1, gate=results.gate(f"{method}-cifar10"))
+    """Return how the score agrees with the raw loss, over all images and at the top; of SimCLR along its training."""
+    found, followed = {}, {"simclr": ALONG, "vicreg": {60.0: "vicreg-cifar10"}}
+    for method, epochs in followed.items():
+        trend = score_and_loss_over_scales(
+            "epochs",
+            {epoch: (results.scores(name), results.scores(name, "raw_loss")) for epoch, name in epochs.items()},
+        )
+        values = {name: series[-1] for name, series in trend.series.items()}
+        gate = results.gate(epochs[60])
+        found[f"score_and_loss.{method}"] = Finding(values, 1, gate, trend=trend if len(epochs) > 1 else None)
     return found
 
 

@@ -5,16 +5,13 @@ A `Trend` says how a value goes with the scale; the verdict on the claim is made
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from influence_lib.errors import check_number, check_strings, reject
 from influence_lib.estimate import Estimate
-from influence_lib.influence import Scores, rank_agreement
+from influence_lib.influence import Scores
 from influence_lib.studies.bend import agreement_at_the_top
 
-__all__ = ["Trend", "agreement_over_scales", "over_scales", "score_and_loss_over_scales"]
+__all__ = ["Trend", "over_scales", "score_and_loss_over_scales"]
 
 
 @dataclass(frozen=True)
@@ -35,39 +32,6 @@ class Trend:
     at: tuple[float, ...]
     series: dict[str, tuple[Estimate, ...]]
 
-    def slope(self, name: str) -> float:
-        """Return how much a series rises for each doubling of the scale, by least squares; NaN at a single scale."""
-        if len(self.at) < 2:
-            return float("nan")
-        x, y = np.log2(self.at), np.array([each.value for each in self.series[name]])
-        return float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
-
-    def direction(self, name: str) -> str:
-        """Return ``"rises"`` or ``"falls"`` where the intervals of the first and the last value are apart that way.
-
-        Else ``"not clear"``.
-        """
-        first, last = self.series[name][0], self.series[name][-1]
-        return {"above": "rises", "below": "falls"}.get(last.compared(first), "not clear")
-
-    def towards(self, name: str, stated: float) -> bool:
-        """Return whether the last value is nearer to a stated one than the first, and their intervals are apart.
-
-        Raises
-        ------
-        InputError
-            If `stated` is no finite number.
-        """
-        stated = check_number("stated", stated)
-        values = self.series[name]
-        nearer = abs(values[-1].value - stated) < abs(values[0].value - stated)
-        return nearer and self.direction(name) != "not clear"
-
-    def numbers(self) -> dict[str, Any]:
-        """Return ``over``, ``at`` and the ``values`` without their intervals, as JSON-able values."""
-        values = {name: [each.value for each in several] for name, several in self.series.items()}
-        return {"over": self.over, "at": list(self.at), "values": values}
-
 
 def over_scales(over: str, series: Mapping[str, Mapping[float, Estimate]]) -> Trend:
     """Return the values of some series in the order of their scale.
@@ -86,8 +50,8 @@ def over_scales(over: str, series: Mapping[str, Mapping[float, Estimate]]) -> Tr
 
     Examples
     --------
-    >>> over_scales("epochs", {"shared": {6: Estimate.stated(0.5), 24: Estimate.stated(0.1)}}).slope("shared")
-    -0.2
+    >>> over_scales("epochs", {"shared": {24: Estimate.stated(0.1), 6: Estimate.stated(0.5)}}).at
+    (6.0, 24.0)
     """
     if not series or not all(series.values()):
         reject("the number of values", 0, "1 or more in each series")
@@ -97,35 +61,6 @@ def over_scales(over: str, series: Mapping[str, Mapping[float, Estimate]]) -> Tr
         if values.keys() != set(at):
             reject(f"the scales of {name!r}", list(values), f"those of the first series, {at}")
     return Trend(over, tuple(at), {name: tuple(values[scale] for scale in at) for name, values in series.items()})
-
-
-def agreement_over_scales(
-    over: str, pairs: Mapping[str, Mapping[float, tuple[Scores, Scores]]], seed: int = 0
-) -> Trend:
-    """Return the rank correlation of two trainings at growing scales.
-
-    Parameters
-    ----------
-    over : str
-        What the scale is of.
-    pairs : mapping of str to mapping of float to (Scores, Scores)
-        Name, such as that of a kind of score → scale → the scores by one training and by the other.
-    seed : int
-        Of the bootstrap over images.
-
-    Raises
-    ------
-    InputError
-        As `over_scales` and `rank_agreement` do.
-
-    Examples
-    --------
-    >>> agreement_over_scales("images", {"SimCLR": {5000: (small, small_again), 50000: (large, large_again)}})
-    """
-    agreements = {
-        name: {scale: rank_agreement(*pair, seed) for scale, pair in several.items()} for name, several in pairs.items()
-    }
-    return over_scales(over, agreements)
 
 
 def score_and_loss_over_scales(
