@@ -146,5 +146,17 @@ def headlines(ledger: Ledger, findings: Findings) -> str:
 
 def _headline(each: Judged, findings: Findings) -> str:
     row = each.row
-    line = with_numbers(row.line or "", findings)
+    line = with_numbers(row.line or "", findings) + _basis([finding for _, finding, _ in each.claims if finding])
     return f"- {line}. {badge(each.verdict)} {{ref}}`{row.id} <{row.anchor}>`, {{doc}}`/book/_executed/{row.where}`"
+
+
+def _basis(found: list[Finding]) -> str:
+    """Return of how many trainings findings are, and whether the encoders learned; nothing where none is trained."""
+    trained = [finding for finding in found if finding.trainings]
+    if not trained:
+        return ""
+    least = min(finding.trainings for finding in trained)
+    number = "a single training, or pair of them" if least == 1 else f"{least} trainings, or pairs of them"
+    learned = {finding.gate for finding in trained}
+    gate = ", some of encoders that have not passed the gate" if False in learned else ""
+    return f" ({number}{gate})"
