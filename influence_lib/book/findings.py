@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from influence_lib.atomic import written_whole
 from influence_lib.errors import InputError
 from influence_lib.notebook import sentences
 from influence_lib.studies.findings import Finding
@@ -64,8 +65,8 @@ def write_findings(root: Path, study: str, found: Findings) -> Path:
     """Write the findings of one study and return the file."""
     content = {key: _rounded(described(found[key])) for key in sorted(found)}
     file = folder(root) / f"{study}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with written_whole(file) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return file
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from torch import Tensor
 
 from influence_lib import store
+from influence_lib.atomic import written_whole
 from influence_lib.data import ImageSet
 from influence_lib.errors import reject
 from influence_lib.estimate import Estimate
@@ -43,8 +44,8 @@ def write_scores(images: ImageSet, scores: Mapping[str, Scores]) -> Path:
     values = {name: score.values.tolist() for name, score in scores.items()}
     table = pd.DataFrame({"path": images.attributes["path"], "class": classes, **values})
     file = store.repository() / "artifacts" / f"scores-{images.fingerprint}.csv"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    table.sort_values(next(iter(scores)), ascending=False, kind="stable").to_csv(file, index=False)
+    with written_whole(file) as partial:
+        table.sort_values(next(iter(scores)), ascending=False, kind="stable").to_csv(partial, index=False)
     return file
 
 
