@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from influence_lib.atomic import written_whole
 from influence_lib.errors import InputError, check_choice, reject
 from influence_lib.pretrain.encoders import NORMALISATIONS, Encoder, ResNet18, check_normalisation
 from influence_lib.pretrain.weightfiles import read_content, refuse, tensors_by_name
@@ -120,8 +119,7 @@ def export_solo_learn(encoder: Encoder, path: str | Path, version: str = "1.0.6"
     if encoder.projector is not None:
         named |= {f"projector.{name}": value for name, value in encoder.projector.state_dict().items()}
     try:
-        with written_whole(Path(path)) as partial:
-            save_file({name: value.cpu().contiguous() for name, value in named.items()}, partial)
+        save_file({name: value.cpu().contiguous() for name, value in named.items()}, path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"path is {str(path)!r}, which cannot be written ({error}).") from error
 
