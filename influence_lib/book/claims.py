@@ -6,15 +6,16 @@ number of trainings behind it. `judge` makes the verdict on one claim, `of_row` 
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple, Self, TypeVar, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from influence_lib.estimate import Estimate
-from influence_lib.studies.findings import Finding
+from influence_lib.studies.committed import Finding
+from influence_lib.studies.replication import power, standard_error
 from influence_lib.studies.trend import Trend
 
 __all__ = ["VERDICTS", "Claim", "Judgement", "Margin", "Verdict", "judge", "of_row"]
@@ -35,7 +36,6 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 TRAININGS = 3  # the unit of replication is a training, not an image
 POWER = 0.8  # the least chance that a test would have seen the effect
 SCALES = 3  # epochs, images or widths that make a trend
-Value = TypeVar("Value")
 REST = "rest"  # in the margin of an order: all the names that it does not mention
 
 
@@ -97,26 +97,66 @@ class Margin:
     def holds(self, values: Mapping[str, Estimate]) -> bool:
         """Return whether every interval lies inside."""
         if self.order:
-            return all(a.above(b) for a, b in self._pairs(values))
+            return all(values[a].above(values[b]) for a, b in self._pairs(values))
         return all(value.low > self.low and value.high < self.high for value in values.values())
 
     def fails(self, values: Mapping[str, Estimate]) -> bool:
         """Return whether an interval lies outside, as a whole."""
         if self.order:
-            return any(b.above(a) for a, b in self._pairs(values))
+            return any(values[b].above(values[a]) for a, b in self._pairs(values))
         return any(value.below(self.low) or value.above(self.high) for value in values.values())
 
     def distance(self, values: Mapping[str, float]) -> float:
         """Return how far numbers are from the margin; 0 inside."""
         if self.order:
-            return sum(max(0.0, b - a) for a, b in self._pairs(values))
+            return sum(max(0.0, values[b] - values[a]) for a, b in self._pairs(values))
         return sum(max(0.0, self.low - value, value - self.high) for value in values.values())
 
-    def _pairs(self, values: Mapping[str, Value]) -> list[tuple[Value, Value]]:
+    def power(self, values: Mapping[str, Estimate], paper: Mapping[str, float]) -> float:
+        """Return the chance that as many trainings would have shown what fails, the least where several do.
+
+        What they had to show is the papers' value where that lies inside the margin; where it lies on its edge or none
+        is stated, the difference that was found.
+
+        Parameters
+        ----------
+        values : mapping of str to Estimate
+            What was found, with intervals over trainings, of which one `fails`.
+        paper : mapping of str to float
+            The papers' values by the same names, as far as they are stated.
+        """
+        return min(_power(*test) for test in (self._failed_pairs if self.order else self._failed_limits)(values, paper))
+
+    def _failed_limits(
+        self, values: Mapping[str, Estimate], paper: Mapping[str, float]
+    ) -> Iterator[tuple[float, list[Estimate]]]:
+        """Yield for each value outside which effect was to be seen, and the estimate that had to show it."""
+        for name, value in values.items():
+            if value.below(self.low) or value.above(self.high):
+                edge = self.low if value.below(self.low) else self.high
+                stated = paper.get(name, edge)
+                yield abs((stated if self.low < stated < self.high else value.value) - edge), [value]
+
+    def _failed_pairs(
+        self, values: Mapping[str, Estimate], paper: Mapping[str, float]
+    ) -> Iterator[tuple[float, list[Estimate]]]:
+        """Yield the same for each pair in the wrong order."""
+        for a, b in self._pairs(values):
+            if values[b].above(values[a]):
+                stated = paper[a] - paper[b] if {a, b} <= paper.keys() else 0.0
+                yield stated if stated > 0 else values[b].value - values[a].value, [values[a], values[b]]
+
+    def _pairs(self, names: Collection[str]) -> list[tuple[str, str]]:
         """Return what must be above with what must be below it."""
-        rest = [name for name in values if name not in self.order]
+        rest = [name for name in names if name not in self.order]
         groups = [rest if name == REST else [name] for name in self.order]
-        return [(values[a], values[b]) for above, below in pairwise(groups) for a in above for b in below]
+        return [(a, b) for above, below in pairwise(groups) for a in above for b in below]
+
+
+def _power(effect: float, found: Sequence[Estimate]) -> float:
+    """Return the chance that as many trainings show an effect, of one number or of the difference of two."""
+    error = math.hypot(*map(standard_error, found))
+    return power(effect, error, min(each.n or 0 for each in found)) if error else 1.0
 
 
 class Claim(_Strict):
@@ -159,6 +199,11 @@ class Claim(_Strict):
     reading: str | None = None
     why: str | None = None
     out_of_reach: bool = False
+
+    @property
+    def stated_by_the_papers(self) -> dict[str, float]:
+        """The papers' value by name; that of a single number has the name ``""``."""
+        return self.paper if isinstance(self.paper, dict) else {} if self.paper is None else {"": self.paper}
 
     @field_validator("margin")
     @classmethod
@@ -209,7 +254,7 @@ def judge(claim: Claim, finding: Finding | None = None) -> Judgement:
         return Judgement("not testable at this scale", _sentence(missing))
     if claim.kind == "question":
         return Judgement("answered", f"From {finding.trainings} trainings.")
-    return _measured(Margin.parse(claim.margin or ""), finding)
+    return _measured(Margin.parse(claim.margin or ""), claim.stated_by_the_papers, finding)
 
 
 def _missing(claim: Claim, finding: Finding | None) -> list[str]:
@@ -229,15 +274,15 @@ def _missing(claim: Claim, finding: Finding | None) -> list[str]:
     return missing
 
 
-def _measured(margin: Margin, finding: Finding) -> Judgement:
+def _measured(margin: Margin, paper: Mapping[str, float], finding: Finding) -> Judgement:
     if margin.holds(finding.values):
         return Judgement("replicates", f"Inside the margin in {finding.trainings} trainings.")
     if not margin.fails(finding.values):
         return Judgement("not testable at this scale", _sentence(["the interval reaches across the margin"]))
     missing = []
-    if finding.power is None or finding.power < POWER:
-        known = "not known" if finding.power is None else f"{finding.power:.0%}"
-        missing.append(f"the power of the test is {known}, and {POWER:.0%} is needed")
+    chance = margin.power(finding.values, paper)
+    if chance < POWER:
+        missing.append(f"the power of the test is {chance:.0%}, and {POWER:.0%} is needed")
     if finding.trend is None or len(finding.trend.at) < SCALES:
         missing.append(f"there is no trend over {SCALES} scales")
     elif _moves_towards(margin, finding.trend):

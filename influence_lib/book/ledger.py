@@ -18,7 +18,7 @@ from influence_lib.book.claims import Claim, Judgement, Verdict, judge, of_row
 from influence_lib.book.findings import Findings, look_up
 from influence_lib.errors import InputError
 from influence_lib.notebook import sentences
-from influence_lib.studies.findings import Finding
+from influence_lib.studies.committed import Finding
 
 __all__ = ["Judged", "Ledger", "Row", "Section", "judged", "read", "with_numbers"]
 

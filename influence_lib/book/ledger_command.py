@@ -10,7 +10,8 @@ from influence_lib.book.findings import Findings, described, read_findings, writ
 from influence_lib.book.layout import Book
 from influence_lib.book.ledger import Judged, judged, read, with_numbers
 from influence_lib.store import repository
-from influence_lib.studies.findings import STUDIES, Results
+from influence_lib.studies.committed import Results
+from influence_lib.studies.findings import STUDIES
 
 __all__ = ["add_arguments"]
 

@@ -1,134 +1,35 @@
 """Findings made from committed scores and accuracies and the registry of the theory: no images, no training."""
 
-import json
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from influence_lib import store, theory
-from influence_lib.errors import InputError, check_integer, check_number, reject
+from influence_lib import theory
 from influence_lib.estimate import Estimate, mean, share
-from influence_lib.influence import TABLE_4, GaussianNoise, Perturbation, Scores, rank_agreement
-from influence_lib.studies.stability import two_readings
-from influence_lib.studies.trend import Trend, over_scales, score_and_loss_over_scales
+from influence_lib.influence import TABLE_4, GaussianNoise, Scores, rank_agreement
+from influence_lib.pretrain import Recipe
+from influence_lib.studies.committed import DATASETS, KINDS, METHODS, NOISE, Finding, Results
+from influence_lib.studies.stability import (
+    agreement_of_trainings,
+    correlation_with,
+    high_scores,
+    score_and_loss,
+    shift,
+    two_readings,
+)
+from influence_lib.studies.trend import over_scales, score_and_loss_over_scales
 from influence_lib.theory.statement import OURS
 
-__all__ = ["STUDIES", "Finding", "Results"]
+__all__ = ["STUDIES"]
 
-METHODS = ("simclr", "byol", "barlow")  # those that the paper compares
-DATASETS = ("cifar10", "cifar100")
 ALONG: dict[float, str] = {
     6: "simclr-cifar10-epoch6",
     24: "simclr-cifar10-epoch24",
     60: "simclr-cifar10",
 }  # epochs of one training
-NOISE = GaussianNoise(0.05, 0.2)
-THIRD = 1 / 3  # of the gap from random weights to the supervised control, which the gate asks for
 HIGH = 0.9  # the quantile of the first epoch's scores above which a score is called high
-SCORED, DRAWS = 1000, 4  # images and draws of the scores that are compared
-KINDS: dict[str, dict[str, Any]] = {
-    "ekfac": {"score": "self_influence", "curvature": "ekfac", "fisher": "empirical", "factor_pairs": 1000},
-    "raw_loss": {"score": "raw_loss"},
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a study found, as ``results/findings/`` holds it.
-
-    Attributes
-    ----------
-    values : dict of str to Estimate
-        Name → number; a single number has the name ``""``.
-    trainings : int
-        Independent trainings, or pairs of them where two are compared; 0 where no encoder was trained.
-    gate : bool, optional
-        Whether all encoders learned something, by the rule of the ledger; None where that was not measured.
-    power : float, optional
-        The chance that the test would have seen what the papers state, in [0, 1].
-    trend : Trend, optional
-        The same at other scales.
-
-    Raises
-    ------
-    InputError
-        If there are no values, or a number is not allowed.
-    """
-
-    values: dict[str, Estimate]
-    trainings: int
-    gate: bool | None = None
-    power: float | None = None
-    trend: Trend | None = None
-
-    def __post_init__(self) -> None:
-        if not self.values:
-            reject("the number of values", 0, "1 or more")
-        check_integer("trainings", self.trainings, least=0)
-        if self.power is not None:
-            check_number("power", self.power, least=0, most=1)
-
-
-class Results:
-    """The committed scores and accuracies of a checkout, found by the names of encoders."""
-
-    def __init__(self, root: Path) -> None:
-        entries = [entry for entry in store.entries(root) if entry.folder.startswith("results/")]
-        self._root = root
-        self._accuracies = {entry.name: entry for entry in entries if entry.kind == "accuracy"}
-        self._scores = [entry for entry in entries if entry.kind == "scores"]
-        self._found: dict[str, Scores] = {}
-
-    @property
-    def encoders(self) -> list[str]:
-        """The names of the encoders whose accuracies are committed."""
-        return list(self._accuracies)
-
-    def accuracy(self, name: str) -> Estimate | None:
-        """Return the kNN accuracy of an encoder, or None where it was not measured."""
-        entry = self._accuracies.get(name)
-        return None if entry is None else Estimate(**store.load(self._root / entry.folder)["knn"])
-
-    def scores(
-        self,
-        encoder: str,
-        kind: str = "ekfac",
-        perturbation: Perturbation = NOISE,
-        seed: int = 0,
-        fit_perturbation: Perturbation | None = None,
-    ) -> Scores:
-        """Return an encoder's scores with the cosine loss and one perturbed view."""
-        wanted = KINDS[kind] | {
-            "encoder": self._accuracies[encoder].settings["encoder"],
-            "perturbation": json.loads(json.dumps(perturbation.describe())),
-            "fit_perturbation": None if fit_perturbation is None else fit_perturbation.describe(),
-            **{"loss": "cosine", "views": "one", "seed": seed, "draws": DRAWS},
-        }
-        of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == SCORED]
-        found = [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]
-        if len(found) != 1:
-            raise InputError(f"there are {len(found)} committed scores of {encoder} with {wanted}, but it must be 1.")
-        folder = found[0].folder
-        if folder not in self._found:
-            stored = store.load(self._root / folder)["scores"]
-            self._found[folder] = Scores(stored["by_draw"], stored["ids"], {"data": found[0].settings["data"]})
-        return self._found[folder]
-
-    def gate(self, *encoders: str) -> bool | None:
-        """Return whether all encoders learned something, by the rule of the ledger; None where that is not known."""
-        passed = [self._passes(encoder) for encoder in encoders]
-        return False if False in passed else None if None in passed else True
-
-    def _passes(self, encoder: str) -> bool | None:
-        dataset = encoder.split("-")[1]
-        own, control = self.accuracy(encoder), self.accuracy(f"supervised-{dataset}")
-        untrained = self.accuracy(f"untrained-width16-{dataset}")
-        if own is None or control is None or untrained is None:
-            return None
-        return own.above(untrained) and own.value >= untrained.value + THIRD * (control.value - untrained.value)
 
 
 def pretraining(results: Results) -> dict[str, Finding]:
@@ -219,6 +120,72 @@ def _score_and_loss(results: Results) -> dict[str, Finding]:
     return found
 
 
+SEEDS = (0, 1, 2)  # of the trainings on 50,000 images
+EPOCHS: tuple[float, ...] = (5, 10, 20)  # after which they are compared
+
+
+def replication(results: Results) -> dict[str, Finding]:
+    """Return what three trainings on all images say, method by method, where all three are there."""
+    found: dict[str, Finding] = {}
+    for method in METHODS:
+        if {_trained(method, seed, EPOCHS[-1]) for seed in SEEDS} <= set(results.encoders):
+            found |= {f"{key}.{method}": finding for key, finding in _of_method(results, method).items()}
+    return found
+
+
+def _trained(method: str, seed: int, epoch: float) -> str:
+    """Return the name of a training after some epochs."""
+    stop_at = None if epoch == EPOCHS[-1] else int(epoch)
+    return Recipe(method, "cifar10", n=50_000, epochs=int(EPOCHS[-1]), seed=seed, stop_at=stop_at).name
+
+
+def _of_method(results: Results, method: str) -> dict[str, Finding]:
+    names = {epoch: [_trained(method, seed, epoch) for seed in SEEDS] for epoch in EPOCHS}
+    last = names[EPOCHS[-1]]
+    gate = results.gate(*last)
+    scores = {
+        kind: {epoch: [results.scores(name, kind) for name in each] for epoch, each in names.items()} for kind in KINDS
+    }
+
+    def over_epochs(by_epoch: dict[float, dict[str, Estimate]]) -> Finding:
+        series = {name: {epoch: found[name] for epoch, found in by_epoch.items()} for name in by_epoch[EPOCHS[-1]]}
+        return Finding(by_epoch[EPOCHS[-1]], len(SEEDS), gate, over_scales("epochs", series))
+
+    pairs = {
+        f"two_trainings.{kind}": over_epochs({e: {"": agreement_of_trainings(each)} for e, each in found.items()})
+        for kind, found in scores.items()
+    }
+    with_loss = {e: score_and_loss(scores["ekfac"][e], scores["raw_loss"][e]) for e in EPOCHS}
+    high = {e: {"": high_scores(scores["ekfac"][EPOCHS[0]], scores["ekfac"][e])} for e in EPOCHS}
+    return {
+        **pairs,
+        "score_and_loss": over_epochs(with_loss),
+        "high_scores": over_epochs(high),
+        **{key: Finding(values, len(SEEDS), gate) for key, values in _perturbed(results, last).items()},
+    }
+
+
+def _perturbed(results: Results, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
+    """Return what another perturbation does to the scores of some trainings; draws differ from the default's."""
+
+    def by_each(**options: Any) -> list[Scores]:
+        return [results.scores(name, **options) for name in names]
+
+    default = by_each()
+    stronger = GaussianNoise(NOISE.mean, 0.3)
+    strong = by_each(perturbation=stronger, seed=2)
+    # with H kept as it is for .2: fitted anew, it grows with the gradients and hides the shift
+    kept = by_each(perturbation=stronger, seed=2, fit_perturbation=NOISE)
+    under = {name: default if each == NOISE else by_each(perturbation=each) for name, each in TABLE_4.items()}
+    redrawn = {name: by_each(seed=1) if each == NOISE else under[name] for name, each in TABLE_4.items()}
+    return {
+        "strength.correlation": {"": correlation_with(strong, default)},
+        "strength.shift": {"": shift(by_each(seed=2), kept)},
+        "table4.with_default": {name: correlation_with(each, default) for name, each in redrawn.items()},
+        "table4.between_trainings": {name: agreement_of_trainings(each) for name, each in under.items()},
+    }
+
+
 def of_theory(_: Results) -> dict[str, Finding]:
     """Return how many of the paper's statements have each verdict."""
     verdicts = Counter(entry.verdict for entry in theory.STATEMENTS.values() if entry.place != OURS)
@@ -226,5 +193,5 @@ def of_theory(_: Results) -> dict[str, Finding]:
     return {"verdicts": Finding(values={"all": Estimate.stated(float(verdicts.total())), **counts}, trainings=0)}
 
 
-STUDIES = {"pretraining": pretraining, "stability": stability, "theory": of_theory}
+STUDIES = {"pretraining": pretraining, "replication": replication, "stability": stability, "theory": of_theory}
 """Study → what makes its findings, for ``ledger --update``."""

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from influence_lib.book.claims import Claim, Margin, judge, of_row
 from influence_lib.estimate import Estimate
-from influence_lib.studies.findings import Finding
+from influence_lib.studies.committed import Finding
+from influence_lib.studies.replication import over_trainings, power, standard_error
 from influence_lib.studies.trend import Trend, over_scales
 
 SAID: dict[str, Any] = {
@@ -32,13 +33,13 @@ def estimate(low: float, high: float, unit: str = "training") -> Estimate:
 
 
 def finding(low: float = 0.6, high: float = 0.7, unit: str = "training", **more: Any) -> Finding:
-    full: dict[str, Any] = {"trainings": 3, "gate": True, "power": 0.9, "trend": FLAT} | more
+    full: dict[str, Any] = {"trainings": 3, "gate": True, "trend": FLAT} | more
     return Finding(values={"": estimate(low, high, unit)}, **full)
 
 
 def test_inside_the_margin_in_three_trainings_replicates():
     assert judge(CLAIM, finding(0.97, 0.98)).verdict == "replicates"
-    assert judge(CLAIM, finding(0.97, 0.98, power=None, trend=None)).verdict == "replicates"
+    assert judge(CLAIM, finding(0.97, 0.98, trend=None)).verdict == "replicates"
 
 
 def test_outside_with_everything_that_it_needs_does_not_replicate():
@@ -65,8 +66,7 @@ def test_neither_verdict_without_trainings_gate_and_intervals_over_trainings(whe
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ({"power": None}, "the power of the test is not known, and 80% is needed"),
-        ({"power": 0.79}, "the power of the test is 79%"),
+        ({"low": 0.56, "high": 0.955}, "the power of the test is 63%, and 80% is needed"),
         ({"trend": None}, "no trend over 3 scales"),
         ({"trend": trend("width", [8, 16], [0.7, 0.6])}, "no trend over 3 scales"),
         ({"trend": trend("epochs", [6, 24, 60], [0.5, 0.6, 0.7])}, "more epochs the value still"),
@@ -77,6 +77,22 @@ def test_does_not_replicate_is_refused_without_power_and_a_trend_that_stays_away
     verdict, reason = judge(CLAIM, finding(**missing))
     assert verdict == "not testable at this scale"
     assert said in reason
+
+
+def test_the_power_is_that_to_see_what_the_papers_state():
+    """Against `replication.power`, which has tests of its own: which effect is asked for, and with which error."""
+    gain = Margin.parse("above 0")
+    found = over_trainings([-0.9, -1.0, -1.1])
+    error = standard_error(found)
+    assert gain.power({"": found}, {"": 0.05}) == pytest.approx(power(0.05, error, 3))
+    assert gain.power({"": found}, {}) == pytest.approx(power(1.0, error, 3))
+    order = Margin.parse("order b > a")
+    high = over_trainings([1.0, 1.1, 1.2])
+    both = {"a": high, "b": found}
+    error = (error**2 + standard_error(high) ** 2) ** 0.5
+    assert order.power(both, {"a": 0.1, "b": 0.4}) == pytest.approx(power(0.3, error, 3))
+    assert order.power(both, {"a": 0.4, "b": 0.1}) == pytest.approx(power(2.1, error, 3))
+    assert order.power({"a": Estimate(1, 1, 1, 3, "training"), "b": Estimate(0, 0, 0, 3, "training")}, {}) == 1
 
 
 def test_an_interval_across_the_margin_decides_nothing():
@@ -98,7 +114,7 @@ def test_the_other_kinds():
     assert judge(Claim(says="x", kind="check")).verdict == "not yet"
     assert judge(Claim(says="x", kind="check", stated="Equal to 5e-6")).verdict == "checked"
     question = Claim(says="x?", kind="question", ours="a.b")
-    assert judge(question, finding(trend=None, power=None)).verdict == "answered"
+    assert judge(question, finding(trend=None)).verdict == "answered"
     assert judge(question, finding(trainings=1)).verdict == "not testable at this scale"
 
 

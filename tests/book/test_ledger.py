@@ -19,8 +19,9 @@ from influence_lib.cli import main
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.store import repository
-from influence_lib.studies import findings as committed
-from influence_lib.studies.findings import Finding
+from influence_lib.studies import committed
+from influence_lib.studies import findings as studies
+from influence_lib.studies.committed import Finding
 from influence_lib.theory.statement import OURS
 
 ROOT = repository()
@@ -83,14 +84,14 @@ def test_letters_and_meanings_are_complete_and_differ():
 def test_findings_of_the_theory_and_the_gate_are_those_of_the_results(findings, tmp_path):
     results = committed.Results(ROOT)
     for study in ("theory", "pretraining"):
-        write_findings(tmp_path, study, committed.STUDIES[study](results))
+        write_findings(tmp_path, study, studies.STUDIES[study](results))
     made = read_findings(tmp_path)
     assert made == {key: finding for key, finding in findings.items() if not key.startswith("stability.")}
 
 
 def test_a_finding_of_the_scores_is_that_of_the_results(findings, tmp_path):
     results = committed.Results(ROOT)
-    found = committed._two_trainings(results, "byol-cifar10", "ekfac")
+    found = studies._two_trainings(results, "byol-cifar10", "ekfac")
     write_findings(tmp_path, "stability", {"two_trainings.byol-cifar10.ekfac": found})
     ((key, made),) = read_findings(tmp_path).items()
     stored = findings[key]

@@ -11,6 +11,13 @@ from influence_lib.studies.stability.distributions import (
     skewness,
 )
 from influence_lib.studies.stability.perturbations import PAPER_DEFAULTS, PAPER_TABLE_4, STRENGTHS, two_readings
+from influence_lib.studies.stability.replicated import (
+    agreement_of_trainings,
+    correlation_with,
+    high_scores,
+    score_and_loss,
+    shift,
+)
 from influence_lib.studies.stability.statistics import explained_variance, strongest
 from influence_lib.studies.stability.trainings import between_trainings, left_between_trainings
 
@@ -21,13 +28,18 @@ __all__ = [
     "STRENGTHS",
     "LogScores",
     "Orders",
+    "agreement_of_trainings",
     "between_trainings",
+    "correlation_with",
     "distributions",
     "explained_variance",
+    "high_scores",
     "left_between_trainings",
     "log_scores",
     "moments",
     "orders",
+    "score_and_loss",
+    "shift",
     "skewness",
     "strongest",
     "two_readings",

@@ -1,0 +1,124 @@
+"""What is committed under ``results/``, found by the names of encoders, and the findings that are made of it."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from influence_lib import store
+from influence_lib.errors import InputError, check_integer, reject
+from influence_lib.estimate import Estimate
+from influence_lib.influence import GaussianNoise, Perturbation, Scores
+from influence_lib.pretrain import SHIPPED, shipped
+from influence_lib.studies.trend import Trend
+
+__all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "Finding", "Results"]
+
+METHODS = ("simclr", "byol", "barlow")  # those that the paper compares
+DATASETS = ("cifar10", "cifar100")
+NOISE = GaussianNoise(0.05, 0.2)
+THIRD = 1 / 3  # of the gap from random weights to the supervised control, which the gate asks for
+SCORED, DRAWS = 1000, 4  # images and draws of the scores that are compared
+KINDS: dict[str, dict[str, Any]] = {
+    "ekfac": {"score": "self_influence", "curvature": "ekfac", "fisher": "empirical", "factor_pairs": 1000},
+    "gradient_norm": {"score": "self_influence", "curvature": "identity"},
+    "raw_loss": {"score": "raw_loss"},
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study found, as ``results/findings/`` holds it.
+
+    Attributes
+    ----------
+    values : dict of str to Estimate
+        Name → number; a single number has the name ``""``.
+    trainings : int
+        Independent trainings, or pairs of them where two are compared; 0 where no encoder was trained.
+    gate : bool, optional
+        Whether all encoders learned something, by the rule of the ledger; None where that was not measured.
+    trend : Trend, optional
+        The same at other scales.
+
+    Raises
+    ------
+    InputError
+        If there are no values, or a number is not allowed.
+    """
+
+    values: dict[str, Estimate]
+    trainings: int
+    gate: bool | None = None
+    trend: Trend | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            reject("the number of values", 0, "1 or more")
+        check_integer("trainings", self.trainings, least=0)
+
+
+class Results:
+    """The committed scores and accuracies of a checkout, found by the names of encoders."""
+
+    def __init__(self, root: Path) -> None:
+        entries = [entry for entry in store.entries(root) if entry.folder.startswith("results/")]
+        self._root = root
+        self._accuracies = {entry.name: entry for entry in entries if entry.kind == "accuracy"}
+        self._scores = [entry for entry in entries if entry.kind == "scores"]
+        self._found: dict[str, Scores] = {}
+
+    @property
+    def encoders(self) -> list[str]:
+        """The names of the encoders whose accuracies are committed."""
+        return list(self._accuracies)
+
+    def accuracy(self, name: str) -> Estimate | None:
+        """Return the kNN accuracy of an encoder, or None where it was not measured."""
+        entry = self._accuracies.get(name)
+        return None if entry is None else Estimate(**store.load(self._root / entry.folder)["knn"])
+
+    def scores(
+        self,
+        encoder: str,
+        kind: str = "ekfac",
+        perturbation: Perturbation = NOISE,
+        seed: int = 0,
+        fit_perturbation: Perturbation | None = None,
+    ) -> Scores:
+        """Return an encoder's scores with the cosine loss and one perturbed view."""
+        wanted = KINDS[kind] | {
+            "encoder": self._accuracies[encoder].settings["encoder"],
+            "perturbation": json.loads(json.dumps(perturbation.describe())),
+            "fit_perturbation": None if fit_perturbation is None else fit_perturbation.describe(),
+            **{"loss": "cosine", "views": "one", "seed": seed, "draws": DRAWS},
+        }
+        of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == SCORED]
+        found = [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]
+        if len(found) != 1:
+            raise InputError(f"there are {len(found)} committed scores of {encoder} with {wanted}, but it must be 1.")
+        folder = found[0].folder
+        if folder not in self._found:
+            stored = store.load(self._root / folder)["scores"]
+            self._found[folder] = Scores(stored["by_draw"], stored["ids"], {"data": found[0].settings["data"]})
+        return self._found[folder]
+
+    def gate(self, *encoders: str) -> bool | None:
+        """Return whether all encoders learned something, by the rule of the ledger; None where that is not known."""
+        passed = [self._passes(encoder) for encoder in encoders]
+        return False if False in passed else None if None in passed else True
+
+    def _passes(self, encoder: str) -> bool | None:
+        own, control, untrained = (self.accuracy(name) for name in (encoder, *_controls(encoder)))
+        if own is None or control is None or untrained is None:
+            return None
+        return own.above(untrained) and own.value >= untrained.value + THIRD * (control.value - untrained.value)
+
+
+def _controls(encoder: str) -> tuple[str, str]:
+    """Return the names of the supervised control, of the same width and images, and of that with random weights."""
+    if encoder not in {recipe.name for recipe in SHIPPED}:
+        return "", ""
+    recipe = shipped(encoder)
+    supervised = replace(recipe, method="supervised", seed=0, stop_at=None)
+    return supervised.name, f"untrained-width{recipe.width}-{recipe.dataset}"

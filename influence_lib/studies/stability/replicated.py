@@ -1,0 +1,177 @@
+"""What stays of a score in other trainings, with intervals over trainings: three or more of one setting."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from influence_lib.errors import reject
+from influence_lib.estimate import Estimate
+from influence_lib.influence import Scores, top_overlap
+from influence_lib.influence.agreement import check_comparable
+from influence_lib.influence.scores import rank_correlation
+from influence_lib.studies.comparison import top_size
+from influence_lib.studies.replication import over_pairs, over_trainings
+
+__all__ = ["agreement_of_trainings", "correlation_with", "high_scores", "score_and_loss", "shift"]
+
+HIGH = 0.9  # the quantile of the earlier scores above which a score is called high
+Trainings = Sequence[Scores]
+
+
+def agreement_of_trainings(scores: Trainings) -> Estimate:
+    """Return the rank correlation of the scores by two trainings, the mean over all pairs of them.
+
+    Parameters
+    ----------
+    scores : sequence of Scores
+        By each training, three or more, of the same images.
+
+    Raises
+    ------
+    InputError
+        If there are fewer, the images differ, or scores are the same for all images.
+
+    Examples
+    --------
+    >>> agreement_of_trainings([first, second, third]).unit
+    'training'
+    """
+    return over_pairs(_correlation, scores)
+
+
+def correlation_with(scores: Trainings, others: Trainings) -> Estimate:
+    """Return the rank correlation of two scores by the same training, the mean over trainings.
+
+    Parameters
+    ----------
+    scores, others : sequence of Scores
+        By each training, two or more, in the same order and of the same images.
+
+    Raises
+    ------
+    InputError
+        If there are fewer, or scores do not belong together.
+
+    Examples
+    --------
+    >>> correlation_with([first, second], [first_loss, second_loss]).n
+    2
+    """
+    return over_trainings([_correlation(a, b) for a, b in _paired(scores, others)])
+
+
+def score_and_loss(scores: Trainings, losses: Trainings) -> dict[str, Estimate]:
+    """Return how far a score and the loss agree overall and at the ends, in the mean over trainings.
+
+    The same as `bend.agreement_at_the_top`, whose intervals are over the images of one training.
+
+    Parameters
+    ----------
+    scores, losses : sequence of Scores
+        By each training, two or more, in the same order and of the same images.
+
+    Returns
+    -------
+    dict of str to Estimate
+        ``"overall"``, ``"within the highest losses"`` (a tenth), ``"top shared"`` and ``"bottom shared"``.
+
+    Raises
+    ------
+    InputError
+        If there are fewer, or scores do not belong together.
+
+    Examples
+    --------
+    >>> score_and_loss([first, second], [first_loss, second_loss])["top shared"].value
+    """
+    pairs = _paired(scores, losses)
+    n = len(pairs[0][0])
+    size, tenth = top_size(n), max(2, n // 10)
+    return {
+        "overall": correlation_with(scores, losses),
+        "within the highest losses": over_trainings([_within(score, loss, tenth) for score, loss in pairs]),
+        "top shared": over_trainings([top_overlap(*pair, size) for pair in pairs]),
+        "bottom shared": over_trainings([_bottom_overlap(*pair, size) for pair in pairs]),
+    }
+
+
+def high_scores(before: Trainings, after: Trainings) -> Estimate:
+    """Return how the share of high scores has changed, the mean over trainings.
+
+    A score is high above nine tenths of those before.
+
+    Parameters
+    ----------
+    before, after : sequence of Scores
+        By each training at an earlier and at a later epoch, two trainings or more, of the same images.
+
+    Raises
+    ------
+    InputError
+        If there are fewer, or scores do not belong together.
+
+    Examples
+    --------
+    >>> high_scores([first_epoch, first_epoch_again], [last_epoch, last_epoch_again]).below(0)
+    """
+
+    def change(pair: tuple[Scores, Scores]) -> float:
+        early, late = (each.values.double().numpy() for each in pair)
+        limit = np.quantile(early, HIGH)
+        return float(np.mean(late > limit) - np.mean(early > limit))
+
+    return over_trainings([change(pair) for pair in _paired(before, after)])
+
+
+def shift(before: Trainings, after: Trainings) -> Estimate:
+    """Return how far the mean natural logarithm of the score has moved, the mean over trainings.
+
+    Parameters
+    ----------
+    before, after : sequence of Scores
+        By each training, two or more, of the same images; all above 0.
+
+    Raises
+    ------
+    InputError
+        If there are fewer, scores do not belong together, or a score has no logarithm.
+
+    Examples
+    --------
+    >>> shift([weak, weak_again], [strong, strong_again]).above(0)
+    """
+
+    def moved(pair: tuple[Scores, Scores]) -> float:
+        early, late = (np.log(each.values.double().numpy()) for each in pair)
+        return float(late.mean() - early.mean())
+
+    pairs = _paired(before, after)
+    least = min(float(each.values.min()) for pair in pairs for each in pair)
+    if not least > 0:
+        reject("the least score", least, "above 0 to have a logarithm")
+    return over_trainings([moved(pair) for pair in pairs])
+
+
+def _paired(scores: Trainings, others: Trainings) -> list[tuple[Scores, Scores]]:
+    if len(scores) != len(others):
+        reject("the number of trainings", f"{len(scores)} and {len(others)}", "the same for both scores")
+    if len(scores) < 2:
+        reject("the number of trainings", len(scores), "2 or more")
+    for a, b in zip(scores, others, strict=True):
+        check_comparable(a, b)
+    return list(zip(scores, others, strict=True))
+
+
+def _correlation(a: Scores, b: Scores) -> float:
+    check_comparable(a, b)
+    return rank_correlation(a.values, b.values)
+
+
+def _within(score: Scores, loss: Scores, k: int) -> float:
+    highest = loss.highest(k)
+    return rank_correlation(score.values[highest], loss.values[highest])
+
+
+def _bottom_overlap(a: Scores, b: Scores, k: int) -> float:
+    return float(torch.isin(a.lowest(k), b.lowest(k)).float().mean())
