@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,12 @@ from influence_lib.pretrain import Recipe
 from influence_lib.studies.committed import DATASETS, KINDS, METHODS, NOISE, Finding, Results
 from influence_lib.studies.stability import (
     agreement_of_trainings,
+    along_trainings,
     correlation_with,
-    high_scores,
-    score_and_loss,
     shift,
     two_readings,
 )
-from influence_lib.studies.trend import over_scales, score_and_loss_over_scales
+from influence_lib.studies.trend import Trend, over_scales, score_and_loss_over_scales
 from influence_lib.theory.statement import OURS
 
 __all__ = ["STUDIES"]
@@ -143,24 +143,20 @@ def _of_method(results: Results, method: str) -> dict[str, Finding]:
     names = {epoch: [_trained(method, seed, epoch) for seed in SEEDS] for epoch in EPOCHS}
     last = names[EPOCHS[-1]]
     gate = results.gate(*last)
-    scores = {
-        kind: {epoch: [results.scores(name, kind) for name in each] for epoch, each in names.items()} for kind in KINDS
-    }
+    scores = {e: [{kind: results.scores(name, kind) for kind in KINDS} for name in each] for e, each in names.items()}
+    along = along_trainings(scores, "ekfac", "raw_loss")
 
-    def over_epochs(by_epoch: dict[float, dict[str, Estimate]]) -> Finding:
-        series = {name: {epoch: found[name] for epoch, found in by_epoch.items()} for name in by_epoch[EPOCHS[-1]]}
-        return Finding(by_epoch[EPOCHS[-1]], len(SEEDS), gate, over_scales("epochs", series))
+    def finding(trend: Trend) -> Finding:
+        return Finding({name: each[-1] for name, each in trend.series.items()}, len(SEEDS), gate, trend)
 
     pairs = {
-        f"two_trainings.{kind}": over_epochs({e: {"": agreement_of_trainings(each)} for e, each in found.items()})
-        for kind, found in scores.items()
+        f"two_trainings.{kind}": finding(replace(along.between, series={"": each}))
+        for kind, each in along.between.series.items()
     }
-    with_loss = {e: score_and_loss(scores["ekfac"][e], scores["raw_loss"][e]) for e in EPOCHS}
-    high = {e: {"": high_scores(scores["ekfac"][EPOCHS[0]], scores["ekfac"][e])} for e in EPOCHS}
     return {
         **pairs,
-        "score_and_loss": over_epochs(with_loss),
-        "high_scores": over_epochs(high),
+        "score_and_loss": finding(along.with_loss),
+        "high_scores": finding(along.high),
         **{key: Finding(values, len(SEEDS), gate) for key, values in _perturbed(results, last).items()},
     }
 

@@ -12,7 +12,9 @@ from influence_lib.studies.stability.distributions import (
 )
 from influence_lib.studies.stability.perturbations import PAPER_DEFAULTS, PAPER_TABLE_4, STRENGTHS, two_readings
 from influence_lib.studies.stability.replicated import (
+    AlongTrainings,
     agreement_of_trainings,
+    along_trainings,
     correlation_with,
     high_scores,
     score_and_loss,
@@ -26,9 +28,11 @@ __all__ = [
     "PAPER_LOG_SCORES",
     "PAPER_TABLE_4",
     "STRENGTHS",
+    "AlongTrainings",
     "LogScores",
     "Orders",
     "agreement_of_trainings",
+    "along_trainings",
     "between_trainings",
     "correlation_with",
     "distributions",

@@ -1,22 +1,91 @@
 """What stays of a score in other trainings, with intervals over trainings: three or more of one setting."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from influence_lib.errors import reject
+from influence_lib.errors import check_choice, reject
 from influence_lib.estimate import Estimate
 from influence_lib.influence import Scores, top_overlap
 from influence_lib.influence.agreement import check_comparable
 from influence_lib.influence.scores import rank_correlation
 from influence_lib.studies.comparison import top_size
 from influence_lib.studies.replication import over_pairs, over_trainings
+from influence_lib.studies.trend import Trend, over_scales
 
-__all__ = ["agreement_of_trainings", "correlation_with", "high_scores", "score_and_loss", "shift"]
+__all__ = [
+    "AlongTrainings",
+    "agreement_of_trainings",
+    "along_trainings",
+    "correlation_with",
+    "high_scores",
+    "score_and_loss",
+    "shift",
+]
 
 HIGH = 0.9  # the quantile of the earlier scores above which a score is called high
 Trainings = Sequence[Scores]
+
+
+@dataclass(frozen=True)
+class AlongTrainings:
+    """What several trainings of one setting say after different epochs, with intervals over trainings.
+
+    Attributes
+    ----------
+    between : Trend
+        `agreement_of_trainings`, a series for each kind of score.
+    with_loss : Trend
+        `score_and_loss`.
+    high : Trend
+        `high_scores` against the first of the epochs, in the series ``""``.
+    """
+
+    between: Trend
+    with_loss: Trend
+    high: Trend
+
+
+def along_trainings(
+    scores: Mapping[float, Sequence[Mapping[str, Scores]]], score: str = "EK-FAC", loss: str = "raw loss"
+) -> AlongTrainings:
+    """Return what several trainings of one setting say after different epochs.
+
+    Parameters
+    ----------
+    scores : mapping of float to sequence of (mapping of str to Scores)
+        Epoch → for each training, three or more in the same order, kind of score → scores of the same images.
+    score, loss : str
+        The kinds that are compared with each other.
+
+    Raises
+    ------
+    InputError
+        If there are no epochs, too few trainings, a kind is missing, or scores do not belong together.
+
+    Examples
+    --------
+    >>> found = along_trainings({5: [{"EK-FAC": first, "raw loss": loss}, ...], 10: [...], 20: [...]})
+    >>> found.between.series["EK-FAC"][-1].below(0.96)
+    """
+    if not all(scores.values()) or not scores:
+        reject("the number of trainings", 0, "3 or more at each of one or more epochs")
+    kinds = list(scores[min(scores)][0])
+    check_choice("score", score, kinds)
+    check_choice("loss", loss, kinds)
+    of = {kind: {epoch: [each[kind] for each in found] for epoch, found in scores.items()} for kind in kinds}
+    with_loss = {epoch: score_and_loss(of[score][epoch], of[loss][epoch]) for epoch in scores}
+    first = of[score][min(scores)]
+    between = {kind: {e: agreement_of_trainings(each) for e, each in found.items()} for kind, found in of.items()}
+    return AlongTrainings(
+        between=over_scales("epochs", between),
+        with_loss=over_scales(
+            "epochs", {name: {e: each[name] for e, each in with_loss.items()} for name in with_loss[min(scores)]}
+        ),
+        high=over_scales("epochs", {"": {epoch: high_scores(first, each) for epoch, each in of[score].items()}}),
+    )
 
 
 def agreement_of_trainings(scores: Trainings) -> Estimate:

@@ -8,6 +8,7 @@ from influence_lib.studies.bend import agreement_at_the_top
 from influence_lib.studies.replication import over_trainings
 from influence_lib.studies.stability import (
     agreement_of_trainings,
+    along_trainings,
     correlation_with,
     high_scores,
     score_and_loss,
@@ -62,10 +63,24 @@ def test_the_shift_is_that_of_the_logarithms():
     assert found.margin == pytest.approx(over_trainings(list(np.log([2, 4, 8]))).margin, rel=1e-5)
 
 
+def test_along_trainings_has_a_trend_for_each_claim():
+    later = [{"EK-FAC": score, "raw loss": loss} for score, loss in zip(SCORES, LOSSES, strict=True)]
+    early = [{"EK-FAC": loss, "raw loss": score} for score, loss in zip(SCORES, LOSSES, strict=True)]
+    found = along_trainings({20: later, 5: early})
+    assert found.between.at == found.with_loss.at == found.high.at == (5, 20)
+    assert found.between.series["EK-FAC"] == (agreement_of_trainings(LOSSES), agreement_of_trainings(SCORES))
+    assert found.with_loss.series["overall"][1] == score_and_loss(SCORES, LOSSES)["overall"]
+    assert found.high.series[""] == (high_scores(LOSSES, LOSSES), high_scores(LOSSES, SCORES))
+    assert found.high.series[""][0].value == 0
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
         (lambda: agreement_of_trainings(SCORES[:2]), "the number of trainings is 2, but it must be 3 or more"),
+        (lambda: along_trainings({}), "the number of trainings is 0"),
+        (lambda: along_trainings({5: []}), "the number of trainings is 0"),
+        (lambda: along_trainings({5: [{"EK-FAC": SCORES[0]}]}), "loss is 'raw loss'"),
         (lambda: correlation_with(SCORES, LOSSES[:2]), "the number of trainings is '3 and 2'"),
         (lambda: correlation_with(SCORES[:1], LOSSES[:1]), "the number of trainings is 1, but it must be 2 or more"),
         (lambda: shift(SCORES, [scores_of(values - 2) for values in VALUES]), "the least score is -"),
