@@ -12,7 +12,15 @@ from influence_lib.studies import Scorer
 with needed("A notebook", "run `pip install pydantic`"):
     from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-__all__ = ["EncoderParameters", "Epochs", "ImageParameters", "Method", "Methods", "ScoreParameters"]
+__all__ = [
+    "EncoderParameters",
+    "Epochs",
+    "ImageParameters",
+    "LongerParameters",
+    "Method",
+    "Methods",
+    "ScoreParameters",
+]
 
 
 def _listed(value: Any) -> Any:
@@ -116,6 +124,35 @@ class EncoderParameters(ImageParameters):
     def untrained(self) -> pretrain.Encoder:
         """Return the control: an encoder of the same width with random weights."""
         return pretrain.stored_untrained(self.width, self.seed, place=self.place)
+
+
+class LongerParameters(EncoderParameters):
+    """Settings of a chapter that looks at several trainings of one setting, longer than its other encoders."""
+
+    replicated: Methods
+    trainings: int = Field(ge=3)
+    longer_n: int = Field(ge=50)
+    longer_epochs: int = Field(ge=2)
+    longer_along: Epochs
+
+    @model_validator(mode="after")
+    def _along_ends_before_the_end(self) -> Self:
+        if self.longer_along and self.longer_along[-1] >= self.longer_epochs:
+            raise ValueError(
+                f"longer_along ends with {self.longer_along[-1]}, but it must end before longer_epochs, "
+                f"{self.longer_epochs}"
+            )
+        return self
+
+    def longer(self, method: str, seed: int = 0, stop_at: int | None = None) -> pretrain.Encoder:
+        """Return the encoder of a longer training; `seed` counts from the chapter's."""
+        changed = {"n": self.longer_n, "epochs": self.longer_epochs, "seed": self.seed + seed, "stop_at": stop_at}
+        return self.encoder(method, **changed)
+
+    def along_trainings(self, method: str) -> dict[int, list[pretrain.Encoder]]:
+        """Return the encoders of several longer trainings after some epochs: epoch → one for each training."""
+        stops = [*((epoch, epoch) for epoch in self.longer_along), (self.longer_epochs, None)]
+        return {epoch: [self.longer(method, i, stop) for i in range(self.trainings)] for epoch, stop in stops}
 
 
 class ScoreParameters(EncoderParameters):

@@ -13,9 +13,11 @@ from influence_lib.studies.comparison import (
 )
 from influence_lib.studies.pretraining import (
     accuracies,
+    accuracies_along,
     augmented,
     collapse,
     examples,
+    has_learned,
     hyper_parameters,
     loss_directions,
     pairs_in_the_plane,
@@ -57,6 +59,7 @@ __all__ = [
     "Orders",
     "Scorer",
     "accuracies",
+    "accuracies_along",
     "agreement_of_trainings",
     "all_agreements",
     "along_trainings",
@@ -69,6 +72,7 @@ __all__ = [
     "examples",
     "explained_variance",
     "extremes",
+    "has_learned",
     "high_scores",
     "hyper_parameters",
     "left_between_trainings",

@@ -10,6 +10,7 @@ from influence_lib.errors import InputError, check_integer, reject
 from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, Perturbation, Scores
 from influence_lib.pretrain import SHIPPED, shipped
+from influence_lib.studies.pretraining import has_learned
 from influence_lib.studies.trend import Trend
 
 __all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "Finding", "Results"]
@@ -17,7 +18,6 @@ __all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "Finding", "Results"]
 METHODS = ("simclr", "byol", "barlow")  # those that the paper compares
 DATASETS = ("cifar10", "cifar100")
 NOISE = GaussianNoise(0.05, 0.2)
-THIRD = 1 / 3  # of the gap from random weights to the supervised control, which the gate asks for
 SCORED, DRAWS = 1000, 4  # images and draws of the scores that are compared
 KINDS: dict[str, dict[str, Any]] = {
     "ekfac": {"score": "self_influence", "curvature": "ekfac", "fisher": "empirical", "factor_pairs": 1000},
@@ -112,7 +112,7 @@ class Results:
         own, control, untrained = (self.accuracy(name) for name in (encoder, *_controls(encoder)))
         if own is None or control is None or untrained is None:
             return None
-        return own.above(untrained) and own.value >= untrained.value + THIRD * (control.value - untrained.value)
+        return has_learned(own, untrained, control)
 
 
 def _controls(encoder: str) -> tuple[str, str]:

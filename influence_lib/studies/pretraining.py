@@ -9,21 +9,28 @@ from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, check_choice, check_integer, check_strings, reject
+from influence_lib.estimate import Estimate
 from influence_lib.pretrain import METHODS, Encoder, Recipe, has_collapsed, scaled_hyper
 from influence_lib.pretrain.augment import Augmentation
 from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.methods import DINOHead, Momentum
+from influence_lib.studies.replication import over_trainings
+from influence_lib.studies.trend import Trend, over_scales
 
 __all__ = [
     "accuracies",
+    "accuracies_along",
     "augmented",
     "collapse",
     "examples",
+    "has_learned",
     "hyper_parameters",
     "loss_directions",
     "pairs_in_the_plane",
 ]
 
+THIRD = 1 / 3  # of the way from random weights to the supervised control, which the gate asks for
+KINDS = {"knn": "nearest neighbours", "linear": "linear"}  # of accuracies
 SMALL_HEADS = {"projector_out": 2, "prototypes": 5, "teacher_temperature": 0.1, "base_tau": 1.0}
 
 
@@ -260,4 +267,61 @@ def accuracies(
         reject("the number of encoders", 0, "1 or more")
     rows = {name: recipe.accuracy(encoder, place, device) for name, encoder in encoders.items()}
     table = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
-    return table.rename(columns={"knn": "nearest neighbours"})
+    return table.rename(columns=KINDS)
+
+
+def has_learned(own: Estimate, untrained: Estimate, supervised: Estimate) -> bool:
+    """Return whether an encoder counts for claims about trained ones: the gate of the ledger.
+
+    It is clearly better than random weights, and a third of the way from there to the supervised control at least.
+
+    Parameters
+    ----------
+    own, untrained, supervised : Estimate
+        The accuracies by nearest neighbours, on the same images, of the encoder, of one with random weights and of one
+        that was trained with labels; of the same width and images.
+
+    Examples
+    --------
+    >>> has_learned(Estimate(0.5, 0.49, 0.51, 10_000), Estimate.stated(0.3), Estimate.stated(0.8))
+    True
+    """
+    return own.above(untrained) and own.value >= untrained.value + THIRD * (supervised.value - untrained.value)
+
+
+def accuracies_along(
+    recipe: Recipe, encoders: Mapping[float, Sequence[Encoder]], place: str = "artifacts", device: str = "auto"
+) -> Trend:
+    """Return the accuracy of several trainings of one setting after different epochs, with intervals over trainings.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Whose images accuracies are measured on.
+    encoders : mapping of float to sequence of Encoder
+        Epoch → one of each training, two or more.
+    place : {"artifacts", "results"}
+        Where accuracies are stored.
+    device : str
+        ``"auto"`` or a torch device.
+
+    Returns
+    -------
+    Trend
+        The series ``"nearest neighbours"`` and ``"linear"``, in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If there are too few trainings, or no labelled images are held out.
+
+    Examples
+    --------
+    >>> accuracies_along(recipe, {5: [first_5, second_5], 10: [first, second]}).series["linear"][-1].value
+    """
+    found = {epoch: [recipe.accuracy(encoder, place, device) for encoder in each] for epoch, each in encoders.items()}
+    series = {
+        title: {epoch: over_trainings([one[kind].value for one in each]) for epoch, each in found.items()}
+        for kind, title in KINDS.items()
+    }
+    return over_scales("epochs", series)

@@ -8,7 +8,7 @@ import torch
 from influence_lib import influence, pretrain, store
 from influence_lib.data import Collection
 from influence_lib.errors import InputError
-from influence_lib.notebook import Epochs, Method, Methods, ScoreParameters
+from influence_lib.notebook import Epochs, LongerParameters, Method, Methods, ScoreParameters
 
 
 class Settings(ScoreParameters):
@@ -105,3 +105,40 @@ def test_scores_are_stored_as_stored_scores_does(tmp_path: Any, monkeypatch: Any
     settings.ekfac(encoder, images)
     settings.raw_loss(encoder, images, seed=1)
     assert len(store.entries(tmp_path)) == 5  # the encoder and four scores: nothing was computed twice
+
+
+class Longer(LongerParameters, ScoreParameters):
+    pass
+
+
+LONGER = {name: value for name, value in GIVEN.items() if name not in ("method", "methods", "along")} | {
+    "replicated": "simclr",
+    "trainings": 3,
+    "longer_n": 60,
+    "longer_epochs": 2,
+    "longer_along": "1",
+}
+
+
+def test_longer_trainings_are_those_of_other_seeds_along_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = []
+    monkeypatch.setattr(pretrain.Recipe, "encoder", lambda recipe, place, device: recipes.append(recipe) or recipe)
+    found = Longer.check(LONGER | {"seed": 5}).along_trainings("byol")
+    assert list(found) == [1, 2]
+    expected = [(60, 2, seed, stop) for stop in (1, None) for seed in (5, 6, 7)]
+    assert [(each.n, each.epochs, each.seed, each.stop_at) for each in recipes] == expected
+    assert found[1] + found[2] == recipes
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trainings": 2}, "trainings is 2, but it must be greater than or equal to 3."),
+        ({"longer_along": "1, 2"}, "longer_along ends with 2, but it must end before longer_epochs, 2."),
+        ({"replicated": "mars"}, "replicated is 'mars', but it must be some of simclr, "),
+    ],
+)
+def test_wrong_longer_trainings_are_one_sentence(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        Longer.check(LONGER | given)
+    assert str(error.value).startswith(said)

@@ -5,17 +5,21 @@ import torch.nn.functional as F
 
 from influence_lib import data
 from influence_lib.errors import InputError
+from influence_lib.estimate import Estimate
 from influence_lib.pretrain import METHODS, Recipe, build_encoder
 from influence_lib.pretrain.collapse import MIN_SPREAD
 from influence_lib.studies import (
     accuracies,
+    accuracies_along,
     augmented,
     collapse,
     examples,
+    has_learned,
     hyper_parameters,
     loss_directions,
     pairs_in_the_plane,
 )
+from influence_lib.studies.replication import over_trainings
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +108,26 @@ def test_accuracies_are_those_of_the_recipe_and_computed_once(tmp_path, monkeypa
     assert len(list((tmp_path / "artifacts" / "accuracy").iterdir())) == 1
     with pytest.raises(InputError, match="the number of encoders is 0"):
         accuracies(recipe, {})
+
+
+@pytest.mark.parametrize(
+    ("own", "learned"),
+    [
+        (Estimate(0.46, 0.45, 0.47, 10_000), True),
+        (Estimate(0.44, 0.43, 0.45, 10_000), False),  # less than a third of the way
+        (Estimate(0.46, 0.29, 0.63, 10), False),  # not clearly better than random weights
+    ],
+)
+def test_the_gate_asks_for_both(own, learned):
+    assert has_learned(own, Estimate(0.3, 0.29, 0.31, 10_000), Estimate.stated(0.75)) is learned
+
+
+def test_accuracies_along_have_intervals_over_trainings(monkeypatch):
+    def accuracy(self, encoder, place, device):
+        return {"knn": Estimate.stated(encoder), "linear": Estimate.stated(encoder + 0.1)}
+
+    monkeypatch.setattr(Recipe, "accuracy", accuracy)
+    found = accuracies_along(Recipe("simclr", "controlled"), {10: [0.5, 0.6], 5: [0.3, 0.5]})
+    assert found.at == (5, 10)
+    assert found.series["nearest neighbours"] == (over_trainings([0.3, 0.5]), over_trainings([0.5, 0.6]))
+    assert found.series["linear"][1] == over_trainings([0.6, 0.7])
