@@ -7,7 +7,7 @@ from html import escape
 
 from influence_lib.book.claims import Claim, Margin
 from influence_lib.estimate import Estimate
-from influence_lib.studies.committed import Finding
+from influence_lib.studies.findings import Finding
 
 __all__ = ["axis", "described", "number", "shared_limits"]
 

@@ -6,8 +6,8 @@ from html import escape
 from influence_lib.book.axis import axis, shared_limits
 from influence_lib.book.claims import Claim, Judgement, Verdict
 from influence_lib.book.findings import Findings
-from influence_lib.book.ledger import Judged, Ledger, Section, judged, with_numbers
-from influence_lib.studies.committed import Finding
+from influence_lib.book.ledger import Judged, Ledger, Section, judged
+from influence_lib.studies.findings import Finding
 
 __all__ = ["LETTERS", "badge", "headlines", "page"]
 
@@ -137,16 +137,16 @@ def headlines(ledger: Ledger, findings: Findings) -> str:
         If a line or a claim names a finding that is not there.
     """
     rows = [judged(row, findings) for row in ledger.rows]
-    lines = [_headline(each, findings) for each in rows if each.row.line]
+    lines = [_headline(each) for each in rows if each.row.line]
     counts = Counter(each.verdict for each in rows)
     open_rows = counts["not yet"]
     rest = f"{open_rows} of the {len(rows)} rows of {{doc}}`the ledger </book/_executed/ledger>` are not answered yet."
     return "\n".join([*lines, "", rest]) + "\n"
 
 
-def _headline(each: Judged, findings: Findings) -> str:
+def _headline(each: Judged) -> str:
     row = each.row
-    line = with_numbers(row.line or "", findings) + _basis([finding for _, finding, _ in each.claims if finding])
+    line = (row.line or "") + _basis([finding for _, finding, _ in each.claims if finding])
     return f"- {line}. {badge(each.verdict)} {{ref}}`{row.id} <{row.anchor}>`, {{doc}}`/book/_executed/{row.where}`"
 
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from influence_lib.estimate import Estimate
-from influence_lib.studies.committed import Finding
+from influence_lib.studies.findings import Finding
 from influence_lib.studies.replication import power, standard_error
 from influence_lib.studies.trend import Trend
 

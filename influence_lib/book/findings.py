@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from influence_lib.atomic import written_whole
 from influence_lib.errors import InputError
 from influence_lib.notebook import sentences
-from influence_lib.studies.committed import Finding
+from influence_lib.studies.findings import Finding
 
 __all__ = ["Findings", "described", "folder", "look_up", "read_findings", "write_findings"]
 

@@ -18,7 +18,7 @@ from influence_lib.book.claims import Claim, Judgement, Verdict, judge, of_row
 from influence_lib.book.findings import Findings, look_up
 from influence_lib.errors import InputError
 from influence_lib.notebook import sentences
-from influence_lib.studies.committed import Finding
+from influence_lib.studies.findings import Finding
 
 __all__ = ["Judged", "Ledger", "Row", "Section", "judged", "read", "with_numbers"]
 
@@ -33,7 +33,8 @@ class _Strict(BaseModel):
 class Row(_Strict):
     """One figure, table or number of a paper. Texts are Markdown.
 
-    `line` is the finding in one sentence, for the book's first page; ``{key:.2f}`` in it is a number from the findings.
+    `line` is the finding in one sentence, for the book's first page. ``{key:.2f}`` in it, in `note` and in what claims
+    state is a number from the findings.
     """
 
     id: str = Field(pattern=r"^[A-D]-[A-Za-z0-9/–]+$")
@@ -102,17 +103,28 @@ class Judged:
 
 
 def judged(row: Row, findings: Findings) -> Judged:
-    """Return a row with the verdicts that follow from the findings.
+    """Return a row with the verdicts that follow from the findings, and with the numbers of its texts.
 
     Raises
     ------
     InputError
-        If a claim names a finding that is not there.
+        If a claim or a text names a finding that is not there.
     """
+    row = _numbered(row, findings)
     found = [None if claim.ours is None else look_up(claim.ours, findings) for claim in row.claims]
     verdicts = [judge(claim, finding) for claim, finding in zip(row.claims, found, strict=True)]
     whole = of_row(row.claims, [each.verdict for each in verdicts])
     return Judged(row, whole, list(zip(row.claims, found, verdicts, strict=True)))
+
+
+def _numbered(row: Row, findings: Findings) -> Row:
+    """Return a row in whose texts numbers stand for their keys."""
+
+    def filled(text: str | None) -> str | None:
+        return None if text is None else with_numbers(text, findings)
+
+    claims = [claim.model_copy(update={"stated": filled(claim.stated)}) for claim in row.claims]
+    return row.model_copy(update={"note": filled(row.note), "line": filled(row.line), "claims": claims})
 
 
 def with_numbers(text: str, findings: Findings) -> str:

@@ -8,10 +8,9 @@ from pathlib import Path
 from influence_lib.book.chapters import chapters
 from influence_lib.book.findings import Findings, described, read_findings, write_findings
 from influence_lib.book.layout import Book
-from influence_lib.book.ledger import Judged, judged, read, with_numbers
+from influence_lib.book.ledger import Judged, judged, read
 from influence_lib.store import repository
-from influence_lib.studies.committed import Results
-from influence_lib.studies.findings import STUDIES
+from influence_lib.studies.findings import STUDIES, Results
 
 __all__ = ["add_arguments"]
 
@@ -33,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> None:
     names = [chapter.name for chapter in chapters(Book(root))]
     rows = [judged(row, findings) for row in read(root / "book" / "ledger.yml", names).rows]
     if arguments.json:
-        text = json.dumps([_described(each, findings) for each in rows], indent=1, ensure_ascii=False)
+        text = json.dumps([_described(each) for each in rows], indent=1, ensure_ascii=False)
     else:
         text = "\n".join(f"{each.row.id:<9} {each.verdict:<27} {each.row.item}" for each in rows)
     sys.stdout.write(text + "\n")
@@ -47,7 +46,7 @@ def _update(root: Path) -> None:
         sys.stderr.write(f"{write_findings(root, study, found)}: {len(found)} findings\n")
 
 
-def _described(each: Judged, findings: Findings) -> dict[str, object]:
+def _described(each: Judged) -> dict[str, object]:
     claims = [
         claim.model_dump(exclude_none=True, exclude_defaults=True)
         | {"finding": None if finding is None else described(finding)}
@@ -55,6 +54,4 @@ def _described(each: Judged, findings: Findings) -> dict[str, object]:
         for claim, finding, judgement in each.claims
     ]
     row = each.row.model_dump(exclude_none=True, exclude={"claims"})
-    if each.row.line:
-        row["line"] = with_numbers(each.row.line, findings)
     return row | {"verdict": each.verdict, "claims": claims}

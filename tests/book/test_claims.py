@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from influence_lib.book.claims import Claim, Margin, judge, of_row
 from influence_lib.estimate import Estimate
-from influence_lib.studies.committed import Finding
+from influence_lib.studies.findings import Finding
 from influence_lib.studies.replication import over_trainings, power, standard_error
 from influence_lib.studies.trend import Trend, over_scales
 

@@ -19,9 +19,9 @@ from influence_lib.cli import main
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.store import repository
-from influence_lib.studies import committed
 from influence_lib.studies import findings as studies
-from influence_lib.studies.committed import Finding
+from influence_lib.studies.findings import Finding
+from influence_lib.studies.findings.single import _two_trainings as two_trainings
 from influence_lib.theory.statement import OURS
 
 ROOT = repository()
@@ -82,7 +82,7 @@ def test_letters_and_meanings_are_complete_and_differ():
 
 
 def test_findings_of_the_theory_and_the_gate_are_those_of_the_results(findings, tmp_path):
-    results = committed.Results(ROOT)
+    results = studies.Results(ROOT)
     for study in ("theory", "pretraining"):
         write_findings(tmp_path, study, studies.STUDIES[study](results))
     made = read_findings(tmp_path)
@@ -90,8 +90,8 @@ def test_findings_of_the_theory_and_the_gate_are_those_of_the_results(findings, 
 
 
 def test_a_finding_of_the_scores_is_that_of_the_results(findings, tmp_path):
-    results = committed.Results(ROOT)
-    found = studies._two_trainings(results, "byol-cifar10", "ekfac")
+    results = studies.Results(ROOT)
+    found = two_trainings(results, "byol-cifar10", "ekfac")
     write_findings(tmp_path, "stability", {"two_trainings.byol-cifar10.ekfac": found})
     ((key, made),) = read_findings(tmp_path).items()
     stored = findings[key]
@@ -100,7 +100,7 @@ def test_a_finding_of_the_scores_is_that_of_the_results(findings, tmp_path):
 
 
 def test_the_gate_asks_for_a_third_of_the_way_to_the_control():
-    results = committed.Results(ROOT)
+    results = studies.Results(ROOT)
     assert results.gate("simclr-cifar10", "vicreg-cifar10") is True
     assert results.gate("simclr-cifar10", "barlow-cifar10") is False
     assert results.gate("simclr-cifar100") is False
@@ -251,3 +251,19 @@ def test_the_command_prints_a_line_a_row(capsys):
     assert row["claims"][0]["finding"]["trainings"] == 1
     assert row["claims"][0]["verdict"] == row["verdict"] == "not testable at this scale"
     assert "{" not in row["line"]
+
+
+TYPED = re.compile(r"[−-]?(?:\d+\.\d+|(?<![\dA-Za-z])\.\d+|\d+(?= ?%))")
+SETTING = re.compile(r"N\([^)]*\)|σ = [.\d]+|H as it is at \.2|solo-learn [.\d]+|\(\.01:")
+
+
+def test_no_number_of_ours_is_typed(content):
+    """What stands in a text is read from the findings, is the papers', or is a setting."""
+    for row in content.rows:
+        papers = " ".join([row.paper or "", row.item, *(str(claim.stated_by_the_papers) for claim in row.claims)])
+        allowed = {number.lstrip("0") for number in re.findall(r"\d*\.?\d+", papers)}
+        allowed |= {f"{float(number):.1f}".lstrip("0") for number in allowed if number.strip(".")}  # rounded
+        for text in (row.line, row.note, *(claim.stated for claim in row.claims)):
+            plain = SETTING.sub("", ledger.PLACEHOLDER.sub("", text or ""))
+            typed = {number.lstrip("0") for number in TYPED.findall(plain)} - allowed
+            assert not typed, (row.id, typed)

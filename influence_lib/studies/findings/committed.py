@@ -13,9 +13,10 @@ from influence_lib.pretrain import SHIPPED, shipped
 from influence_lib.studies.pretraining import has_learned
 from influence_lib.studies.trend import Trend
 
-__all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "Finding", "Results"]
+__all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "WITHOUT_LABELS", "Finding", "Results"]
 
 METHODS = ("simclr", "byol", "barlow")  # those that the paper compares
+WITHOUT_LABELS = (*METHODS, "vicreg", "dino", "moco")
 DATASETS = ("cifar10", "cifar100")
 NOISE = GaussianNoise(0.05, 0.2)
 SCORED, DRAWS = 1000, 4  # images and draws of the scores that are compared
@@ -73,10 +74,10 @@ class Results:
         """The names of the encoders whose accuracies are committed."""
         return list(self._accuracies)
 
-    def accuracy(self, name: str) -> Estimate | None:
-        """Return the kNN accuracy of an encoder, or None where it was not measured."""
+    def accuracy(self, name: str, kind: str = "knn") -> Estimate | None:
+        """Return an encoder's accuracy, ``"knn"`` or ``"linear"``, or None where it was not measured."""
         entry = self._accuracies.get(name)
-        return None if entry is None else Estimate(**store.load(self._root / entry.folder)["knn"])
+        return None if entry is None else Estimate(**store.load(self._root / entry.folder)[kind])
 
     def scores(
         self,
@@ -85,13 +86,21 @@ class Results:
         perturbation: Perturbation = NOISE,
         seed: int = 0,
         fit_perturbation: Perturbation | None = None,
+        loss: str = "cosine",
+        views: str = "one",
     ) -> Scores:
-        """Return an encoder's scores with the cosine loss and one perturbed view."""
+        """Return an encoder's scores; the arguments are those of `influence.self_influence`.
+
+        Raises
+        ------
+        InputError
+            If there are none, or several.
+        """
         wanted = KINDS[kind] | {
             "encoder": self._accuracies[encoder].settings["encoder"],
             "perturbation": json.loads(json.dumps(perturbation.describe())),
             "fit_perturbation": None if fit_perturbation is None else fit_perturbation.describe(),
-            **{"loss": "cosine", "views": "one", "seed": seed, "draws": DRAWS},
+            **{"loss": loss, "views": views, "seed": seed, "draws": DRAWS},
         }
         of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == SCORED]
         found = [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]

@@ -1,28 +1,30 @@
-"""Findings made from committed scores and accuracies and the registry of the theory: no images, no training."""
+"""Findings of single trainings, or of one pair: their intervals are over images."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 
 import numpy as np
+from scipy.stats import skew
 
 from influence_lib import theory
-from influence_lib.estimate import Estimate, mean, share
-from influence_lib.influence import TABLE_4, GaussianNoise, Scores, rank_agreement
-from influence_lib.pretrain import Recipe
-from influence_lib.studies.committed import DATASETS, KINDS, METHODS, NOISE, Finding, Results
-from influence_lib.studies.stability import (
-    agreement_of_trainings,
-    along_trainings,
-    correlation_with,
-    shift,
-    two_readings,
+from influence_lib.estimate import Estimate, bootstrapped, mean, share
+from influence_lib.influence import TABLE_4, GaussianNoise, Scores, partial_agreement, rank_agreement
+from influence_lib.studies.findings.committed import (
+    DATASETS,
+    KINDS,
+    METHODS,
+    NOISE,
+    WITHOUT_LABELS,
+    Finding,
+    Results,
 )
-from influence_lib.studies.trend import Trend, over_scales, score_and_loss_over_scales
+from influence_lib.studies.stability import STRENGTHS, distributions, orders, two_readings
+from influence_lib.studies.trend import over_scales, score_and_loss_over_scales
 from influence_lib.theory.statement import OURS
 
-__all__ = ["STUDIES"]
+__all__ = ["of_theory", "pretraining", "stability"]
 
 ALONG: dict[float, str] = {
     6: "simclr-cifar10-epoch6",
@@ -50,8 +52,27 @@ def stability(results: Results) -> dict[str, Finding]:
         for dataset in DATASETS
         for kind in KINDS
     }
-    logs = {f"log_mean.{dataset}": _log_means(results, dataset) for dataset in DATASETS}
-    return two | logs | _perturbations(results) | _strengths(results) | _along(results) | _score_and_loss(results)
+    left = {
+        f"left.{method}-{dataset}": _left(results, f"{method}-{dataset}") for method in METHODS for dataset in DATASETS
+    }
+    return {
+        **two,
+        **left,
+        **_distributions(results),
+        **_perturbations(results),
+        **_strengths(results),
+        **_losses(results),
+        **_along(results),
+        **_score_and_loss(results),
+    }
+
+
+def _left(results: Results, name: str) -> Finding:
+    """Return what is left of the agreement of two trainings when both raw losses are known."""
+    names = (name, f"{name}-seed1")
+    a, b = (results.scores(each) for each in names)
+    losses = [results.scores(each, "raw_loss") for each in names]
+    return Finding({"": partial_agreement(a, b, losses)}, 1, results.gate(*names))
 
 
 def _two_trainings(results: Results, name: str, kind: str) -> Finding:
@@ -59,10 +80,49 @@ def _two_trainings(results: Results, name: str, kind: str) -> Finding:
     return Finding(values={"": agreement}, trainings=1, gate=results.gate(name, f"{name}-seed1"))
 
 
-def _log_means(results: Results, dataset: str) -> Finding:
-    encoders = {method: f"{method}-{dataset}" for method in METHODS}
-    values = {m: mean(np.log(results.scores(e).values.double().numpy()), "image") for m, e in encoders.items()}
-    return Finding(values=values, trainings=1, gate=results.gate(*encoders.values()))
+def _distributions(results: Results) -> dict[str, Finding]:
+    """Return how the scores of the methods are distributed, and whether their means go with the accuracies."""
+    compared = {dataset: [f"{method}-{dataset}" for method in METHODS] for dataset in DATASETS}
+    every = [f"{method}-cifar10" for method in WITHOUT_LABELS]
+    logs = {name: np.log(results.scores(name).values.double().numpy()) for name in {*chain(*compared.values()), *every}}
+
+    def of_methods(encoders: Sequence[str], of: Callable[[str], Estimate]) -> Finding:
+        return Finding({name.split("-")[0]: of(name) for name in encoders}, 1, results.gate(*encoders))
+
+    found = {
+        f"log_mean.{key}": of_methods(names, lambda name: mean(logs[name], "image")) for key, names in compared.items()
+    }
+    spread = {
+        f"log_spread.{key}": of_methods(names, lambda name: _deviation(logs[name])) for key, names in compared.items()
+    }
+    order = _orders(results, {f"{key}": names for key, names in compared.items()} | {"six_methods": every})
+    return {
+        **found,
+        **spread,
+        **order,
+        "log_mean.six_methods": of_methods(every, lambda name: mean(logs[name], "image")),
+        "skewness": of_methods(every, lambda name: _skewness(results.scores(name))),
+    }
+
+
+def _deviation(values: np.ndarray) -> Estimate:
+    return bootstrapped(np.std, (values,))
+
+
+def _skewness(scores: Scores) -> Estimate:
+    return bootstrapped(partial(skew, bias=False), (scores.values.double().numpy(),))
+
+
+def _orders(results: Results, encoders: Mapping[str, Sequence[str]]) -> dict[str, Finding]:
+    """Return how the order of the mean log scores goes with that of the accuracies, and of the least spread."""
+    found = {}
+    for key, names in encoders.items():
+        accuracies = {name: each for name in names if (each := results.accuracy(name, "linear")) is not None}
+        both = orders(distributions({name: results.scores(name) for name in accuracies}), accuracies)
+        gate = results.gate(*names)
+        for kind, value in (("accuracy", both.with_accuracy), ("least_spread", both.with_least_spread)):
+            found[f"mean_and_{kind}.{key}"] = Finding({"": Estimate.stated(value)}, 1, gate)
+    return found
 
 
 def _perturbations(results: Results) -> dict[str, Finding]:
@@ -86,10 +146,25 @@ def _strengths(results: Results) -> dict[str, Finding]:
     # with H kept as it is for .2: fitted anew, it grows with the gradients and hides the shift
     kept = results.scores(encoder, perturbation=GaussianNoise(0.05, 0.3), seed=2, fit_perturbation=NOISE)
     logs = [np.log(each.values.double().numpy()) for each in (scores[0.2], kept)]
+    others = {p: results.scores(encoder, perturbation=p, seed=2) for p in STRENGTHS}
+    by_strength = {f"N({p.mean:g}, {p.std:g})": rank_agreement(each, default) for p, each in others.items()}
     return {
+        "strength.correlations": Finding(by_strength, 1, gate),
         "strength.correlation": Finding(values={"": rank_agreement(scores[0.3], default)}, trainings=1, gate=gate),
         "strength.shift": Finding(values={"": mean(logs[1] - logs[0], "image")}, trainings=1, gate=gate),
     }
+
+
+def _losses(results: Results) -> dict[str, Finding]:
+    """Return how two trainings agree by each loss, with one perturbed view and with two."""
+    one, other = "simclr-cifar10", "simclr-cifar10-seed1"
+    pairs = {
+        f"{loss}, {views}": tuple(results.scores(name, loss=loss, views=views) for name in (one, other))
+        for loss in ("cosine", "mse", "ntxent")
+        for views in ("one", "two")
+    }
+    values = {name: rank_agreement(a, b) for name, (a, b) in pairs.items()}
+    return {"losses.between_trainings": Finding(values, 1, results.gate(one, other))}
 
 
 def _along(results: Results) -> dict[str, Finding]:
@@ -120,74 +195,8 @@ def _score_and_loss(results: Results) -> dict[str, Finding]:
     return found
 
 
-SEEDS = (0, 1, 2)  # of the trainings on 50,000 images
-EPOCHS: tuple[float, ...] = (5, 10, 20)  # after which they are compared
-
-
-def replication(results: Results) -> dict[str, Finding]:
-    """Return what three trainings on all images say, method by method, where all three are there."""
-    found: dict[str, Finding] = {}
-    for method in METHODS:
-        if {_trained(method, seed, EPOCHS[-1]) for seed in SEEDS} <= set(results.encoders):
-            found |= {f"{key}.{method}": finding for key, finding in _of_method(results, method).items()}
-    return found
-
-
-def _trained(method: str, seed: int, epoch: float) -> str:
-    """Return the name of a training after some epochs."""
-    stop_at = None if epoch == EPOCHS[-1] else int(epoch)
-    return Recipe(method, "cifar10", n=50_000, epochs=int(EPOCHS[-1]), seed=seed, stop_at=stop_at).name
-
-
-def _of_method(results: Results, method: str) -> dict[str, Finding]:
-    names = {epoch: [_trained(method, seed, epoch) for seed in SEEDS] for epoch in EPOCHS}
-    last = names[EPOCHS[-1]]
-    gate = results.gate(*last)
-    scores = {e: [{kind: results.scores(name, kind) for kind in KINDS} for name in each] for e, each in names.items()}
-    along = along_trainings(scores, "ekfac", "raw_loss")
-
-    def finding(trend: Trend) -> Finding:
-        return Finding({name: each[-1] for name, each in trend.series.items()}, len(SEEDS), gate, trend)
-
-    pairs = {
-        f"two_trainings.{kind}": finding(replace(along.between, series={"": each}))
-        for kind, each in along.between.series.items()
-    }
-    return {
-        **pairs,
-        "score_and_loss": finding(along.with_loss),
-        "high_scores": finding(along.high),
-        **{key: Finding(values, len(SEEDS), gate) for key, values in _perturbed(results, last).items()},
-    }
-
-
-def _perturbed(results: Results, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
-    """Return what another perturbation does to the scores of some trainings; draws differ from the default's."""
-
-    def by_each(**options: Any) -> list[Scores]:
-        return [results.scores(name, **options) for name in names]
-
-    default = by_each()
-    stronger = GaussianNoise(NOISE.mean, 0.3)
-    strong = by_each(perturbation=stronger, seed=2)
-    # with H kept as it is for .2: fitted anew, it grows with the gradients and hides the shift
-    kept = by_each(perturbation=stronger, seed=2, fit_perturbation=NOISE)
-    under = {name: default if each == NOISE else by_each(perturbation=each) for name, each in TABLE_4.items()}
-    redrawn = {name: by_each(seed=1) if each == NOISE else under[name] for name, each in TABLE_4.items()}
-    return {
-        "strength.correlation": {"": correlation_with(strong, default)},
-        "strength.shift": {"": shift(by_each(seed=2), kept)},
-        "table4.with_default": {name: correlation_with(each, default) for name, each in redrawn.items()},
-        "table4.between_trainings": {name: agreement_of_trainings(each) for name, each in under.items()},
-    }
-
-
 def of_theory(_: Results) -> dict[str, Finding]:
     """Return how many of the paper's statements have each verdict."""
     verdicts = Counter(entry.verdict for entry in theory.STATEMENTS.values() if entry.place != OURS)
     counts: dict[str, Estimate] = {name: Estimate.stated(float(number)) for name, number in verdicts.items()}
     return {"verdicts": Finding(values={"all": Estimate.stated(float(verdicts.total())), **counts}, trainings=0)}
-
-
-STUDIES = {"pretraining": pretraining, "replication": replication, "stability": stability, "theory": of_theory}
-"""Study → what makes its findings, for ``ledger --update``."""
