@@ -39,11 +39,10 @@ class LARS(torch.optim.SGD):
 
 
 def _scale(weight: torch.Tensor, lr: float, decay: float) -> None:
-    """Add the decay to a weight's gradient and scale both."""
+    """Add the decay to a weight's gradient and scale both, without asking for a value: on a GPU that would wait."""
     gradient = weight.grad
     assert gradient is not None
     weight_norm, gradient_norm = torch.norm(weight), torch.norm(gradient)
-    if weight_norm == 0 or gradient_norm == 0:
-        return
+    scaled = (weight_norm > 0) & (gradient_norm > 0)  # else the gradient stays as it is
     ratio = TRUST * weight_norm / (gradient_norm + weight_norm * decay + EPS)
-    gradient.add_(decay * weight).mul_(min(ratio / lr, 1))
+    gradient.add_(decay * weight * scaled).mul_(torch.where(scaled, (ratio / lr).clamp(max=1), 1.0))

@@ -24,6 +24,13 @@ def test_weights_are_scaled_by_the_trust_ratio_and_vectors_left_alone():
     assert lars.param_groups[0]["weight_decay"] == 0.1
 
 
+def test_a_step_asks_for_no_value():
+    """A meta tensor has none, and refuses to say one; on a GPU the question would wait for every layer."""
+    weight = nn.Parameter(torch.ones(2, 2, device="meta"))
+    weight.grad = torch.ones_like(weight)
+    LARS([weight], lr=0.5, weight_decay=0.1).step()
+
+
 @pytest.mark.parametrize("lr", [1.0, 1e-4])  # below the trust ratio the step is clipped to SGD's
 def test_the_steps_are_solo_learns_bit_for_bit(lr):
     torch.manual_seed(0)
