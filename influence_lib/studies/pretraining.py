@@ -270,23 +270,33 @@ def accuracies(
     return table.rename(columns=KINDS)
 
 
-def has_learned(own: Estimate, untrained: Estimate, supervised: Estimate) -> bool:
+def has_learned(own: Estimate, untrained: Estimate, supervised: Estimate | None) -> bool | None:
     """Return whether an encoder counts for claims about trained ones: the gate of the ledger.
 
     It is clearly better than random weights, and a third of the way from there to the supervised control at least.
 
     Parameters
     ----------
-    own, untrained, supervised : Estimate
-        The accuracies by nearest neighbours, on the same images, of the encoder, of one with random weights and of one
-        that was trained with labels; of the same width and images.
+    own, untrained : Estimate
+        The accuracies by nearest neighbours, on the same images, of the encoder and of one with random weights.
+    supervised : Estimate or None
+        That of one that was trained with labels, of the same width and images; None where there is none yet.
+
+    Returns
+    -------
+    bool or None
+        None where the supervised control would decide and is not there.
 
     Examples
     --------
     >>> has_learned(Estimate(0.5, 0.49, 0.51, 10_000), Estimate.stated(0.3), Estimate.stated(0.8))
     True
     """
-    return own.above(untrained) and own.value >= untrained.value + THIRD * (supervised.value - untrained.value)
+    if not own.above(untrained):
+        return False
+    if supervised is None:
+        return None
+    return own.value >= untrained.value + THIRD * (supervised.value - untrained.value)
 
 
 def accuracies_along(

@@ -122,6 +122,12 @@ def test_the_gate_asks_for_both(own, learned):
     assert has_learned(own, Estimate(0.3, 0.29, 0.31, 10_000), Estimate.stated(0.75)) is learned
 
 
+def test_without_a_supervised_control_the_gate_is_open_unless_random_weights_are_as_good():
+    untrained = Estimate(0.3, 0.29, 0.31, 10_000)
+    assert has_learned(Estimate(0.46, 0.45, 0.47, 10_000), untrained, None) is None
+    assert has_learned(Estimate(0.31, 0.3, 0.32, 10_000), untrained, None) is False
+
+
 def test_accuracies_along_have_intervals_over_trainings(monkeypatch):
     def accuracy(self, encoder, place, device):
         return {"knn": Estimate.stated(encoder), "linear": Estimate.stated(encoder + 0.1)}

@@ -119,7 +119,7 @@ class Results:
 
     def _passes(self, encoder: str) -> bool | None:
         own, control, untrained = (self.accuracy(name) for name in (encoder, *_controls(encoder)))
-        if own is None or control is None or untrained is None:
+        if own is None or untrained is None:
             return None
         return has_learned(own, untrained, control)
 
