@@ -86,7 +86,20 @@ function enlargePictures() {
   document.body.append(dialog);
 }
 
+/** Let folded cells that show nothing join the fold of the cell after them: one mark in place of a row of marks. */
+function joinFolds() {
+  const fold = (cell) => cell?.matches("div.cell") && cell.querySelector(":scope > details.hide");
+  for (const cell of document.querySelectorAll(".bd-article div.cell:not(:has(.cell_output))")) {
+    const own = fold(cell);
+    const next = fold(cell.nextElementSibling);
+    if (!own || !next) continue;
+    next.querySelector(":scope > summary").after(...own.querySelectorAll(":scope > .cell_input"));
+    cell.remove();
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   addLedgerFilters();
+  joinFolds();
   enlargePictures();
 });

@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
@@ -11,8 +12,8 @@ from influence_lib.studies.findings import Finding
 
 __all__ = ["axis", "described", "number", "shared_limits"]
 
-WIDTH, LANE, LABEL = 320, 22, 122  # pixels: the picture, a line of it, the names beside the lines
-LONGEST = 22  # letters of a name
+WIDTH, LANE, LABEL = 320, 26, 122  # pixels: the picture, a line of it, the names beside the lines
+LETTERS = 20  # in a line of a name, of which there are two at most
 EDGE = 10  # pixels left free at either end of the scale
 
 
@@ -33,7 +34,7 @@ def _lanes(claim: Claim, finding: Finding) -> Iterator[tuple[str, float | None, 
     names = [*(name for name in several if name in finding.values), *(n for n in finding.values if n not in several)]
     one = claim.paper if isinstance(claim.paper, float | int) else None
     for name in names:
-        yield name, several.get(name, one), finding.values[name]
+        yield name.replace("_", " "), several.get(name, one), finding.values[name]
 
 
 def _words(name: str, paper: float | None, ours: Estimate) -> str:
@@ -80,8 +81,9 @@ def axis(claim: Claim, finding: Finding, limits: tuple[float, float] | None = No
 def _marks(x: Callable[[float], float], y: float, name: str, paper: float | None, ours: Estimate) -> Iterator[str]:
     """Yield a line of the picture: its name, a diamond for the papers, a dot and its interval for ours."""
     if name:
-        short = name if len(name) < LONGEST else name[: LONGEST - 2] + "…"
-        yield f'<text x="{LABEL}" y="{y + 4}" text-anchor="end">{escape(short)}</text>'
+        rows = textwrap.wrap(name, LETTERS, max_lines=2, placeholder="…")
+        for row, height in zip(rows, (4,) if len(rows) == 1 else (-1, 10), strict=True):
+            yield f'<text x="{LABEL}" y="{y + height}" text-anchor="end">{escape(row)}</text>'
     if ours.n is not None:
         yield f'<line class="ours" x1="{x(ours.low)}" y1="{y}" x2="{x(ours.high)}" y2="{y}"/>'
     yield f'<circle class="ours" cx="{x(ours.value)}" cy="{y}" r="4"/>'

@@ -158,5 +158,5 @@ def _basis(found: list[Finding]) -> str:
     least = min(finding.trainings for finding in trained)
     number = "a single training, or pair of them" if least == 1 else f"{least} trainings, or pairs of them"
     learned = {finding.gate for finding in trained}
-    gate = ", some of encoders that have not passed the gate" if False in learned else ""
+    gate = "; some encoders have not passed {term}`the gate <gate>`" if False in learned else ""
     return f" ({number}{gate})"

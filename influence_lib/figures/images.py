@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from influence_lib.data import ImageSet
@@ -14,6 +15,7 @@ from influence_lib.figures.style import LABEL, SMALL, WIDTH, check_some, grid
 __all__ = ["augmented_views", "image_rows"]
 
 TITLE = 0.5  # inches above a row of images
+FRAME = "0.7"
 DENSE = 200  # pixels in an inch above which an image is drawn with fewer
 
 
@@ -98,3 +100,6 @@ def _draw_image(axis: Axes, image: Tensor, side: float) -> None:
     """Draw an image pixel by pixel where it has few of them, so that it is as light as its file."""
     few = max(image.shape[1:]) <= DENSE * side
     axis.imshow(image.permute(1, 2, 0).numpy(), interpolation="none" if few else "auto")
+    # a frame, for white images on white paper
+    frame = Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, edgecolor=FRAME, linewidth=0.5, clip_on=False)
+    axis.add_patch(frame)

@@ -79,7 +79,8 @@ def matrix_distances(distances: pd.DataFrame) -> Figure:
         places = rows + (i - (distances.shape[1] - 1) / 2) * width
         bars = axis.bar(places, distances[name], width, color=look.colour, hatch=look.hatch, edgecolor="white")
         bars.set_label(name)
-        axis.bar_label(bars, fmt="%.2f", fontsize=SMALL)
+        for text in axis.bar_label(bars, fmt="%.2f", fontsize=SMALL, padding=2):
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # above the line, where they meet
     axis.axhline(1, color=BLACK, linestyle="--", linewidth=1, label="zeros")
     axis.set(yscale="log", ylabel="relative Frobenius distance")
     axis.margins(y=0.15)

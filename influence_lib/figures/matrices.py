@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -19,7 +20,9 @@ __all__ = ["agreement_matrix", "correlation_table", "cross_influence_matrices", 
 Array = npt.NDArray[np.float64]
 GREY = "0.6"
 DECADES = 4  # of the entries of a matrix that are told apart, below the largest
-CELLS = 4.4  # inches that all cells of a row are wide
+CELLS = 3.9  # inches that all cells of a row are wide
+FILLED = 0.85  # of the width of a cell by its longest line
+LEVELS = 32  # of colour, 8 a decade: with more a matrix of noise cannot be compressed
 DARK = 0.18  # luminance below which white letters are easier to read than black ones
 
 
@@ -111,7 +114,7 @@ def _write(axis: Axes, picture: AxesImage, values: Array, texts: np.ndarray) -> 
     *colours, opacity = np.moveaxis(picture.to_rgba(np.ma.masked_invalid(values)), -1, 0)
     luminance = np.tensordot((0.2126, 0.7152, 0.0722), np.power(colours, 2.2), axes=1)
     longest = max(len(line) for text in texts.flat for line in text.split("\n"))
-    size = min(SMALL, 72 * CELLS / texts.shape[1] / (0.6 * longest))  # as large as the longest line lets
+    size = min(SMALL, FILLED * 72 * CELLS / texts.shape[1] / (0.6 * longest))  # as large as the longest line lets
     for (i, j), text in np.ndenumerate(texts):
         ink = "white" if opacity[i, j] > 0 and luminance[i, j] < DARK else "black"
         axis.text(j, i, text, ha="center", va="center", fontsize=size, color=ink)
@@ -140,7 +143,7 @@ def curvature_matrices(matrices: Mapping[str, Array], edges: Sequence[int] = ())
         raise InputError("the entries of matrices are not finite, or all 0, but a logarithmic scale needs others.")
     norm = LogNorm(largest * 10.0**-DECADES, largest, clip=True)
     for axis, (name, matrix) in zip(axes, matrices.items(), strict=True):
-        picture = axis.imshow(np.abs(matrix), norm=norm, cmap="cividis")
+        picture = axis.imshow(np.abs(matrix), norm=norm, cmap=colormaps["cividis"].resampled(LEVELS))
         for edge in edges:
             axis.axhline(edge - 0.5, color="white", linewidth=0.8)
             axis.axvline(edge - 0.5, color="white", linewidth=0.8)

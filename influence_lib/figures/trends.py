@@ -60,7 +60,8 @@ def claim_against_scale(
         axis.minorticks_off()
         axis.set(xlabel=over)
         axis.grid(alpha=0.3)
-    figure.supylabel(label, fontsize=LABEL)
+    for axis in axes[::COLUMNS]:
+        axis.set_ylabel(label)
     handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(
         handles.values(), handles.keys(), fontsize=SMALL, loc="outside lower center", ncols=min(3, len(handles))

@@ -132,7 +132,7 @@ def test_the_findings_of_the_book_have_numbers_verdicts_and_links(content, findi
         )
         assert "stability." not in line
     of_twins = next(line for line in lines if "Two SimCLR trainings" in line)
-    assert "(a single training, or pair of them, some of encoders that have not passed the gate)" in of_twins
+    assert "(a single training, or pair of them; some encoders have not passed {term}`the gate <gate>`)" in of_twins
     assert all("training" not in line.split(" (")[-1] for line in lines if "statements" in line)
 
 
@@ -142,7 +142,7 @@ def test_the_findings_of_the_book_have_numbers_verdicts_and_links(content, findi
         (0, None, ""),
         (1, True, " (a single training, or pair of them)"),
         (3, True, " (3 trainings, or pairs of them)"),
-        (3, False, " (3 trainings, or pairs of them, some of encoders that have not passed the gate)"),
+        (3, False, " (3 trainings, or pairs of them; some encoders have not passed {term}`the gate <gate>`)"),
     ],
 )
 def test_a_headline_says_what_it_rests_on(trainings, gate, said):

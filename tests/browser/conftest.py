@@ -59,6 +59,7 @@ def chromium() -> Iterator[Any]:
 def tab(chromium: Any, site: str) -> Iterator[Any]:
     """Return an empty page whose requests to other machines fail; `problems` gathers what goes wrong."""
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(180_000)  # a busy machine needs a while for hundreds of formulas
     tab = context.new_page()
     tab.problems = []
 
