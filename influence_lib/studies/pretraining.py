@@ -14,7 +14,7 @@ from influence_lib.pretrain import METHODS, Encoder, Recipe, has_collapsed, scal
 from influence_lib.pretrain.augment import Augmentation
 from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.methods import DINOHead, Momentum
-from influence_lib.studies.replication import over_trainings
+from influence_lib.replication import over_trainings
 from influence_lib.studies.trend import Trend, over_scales
 
 __all__ = [

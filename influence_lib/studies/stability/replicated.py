@@ -11,8 +11,8 @@ from influence_lib.estimate import Estimate
 from influence_lib.influence import Scores, top_overlap
 from influence_lib.influence.agreement import check_comparable
 from influence_lib.influence.scores import rank_correlation
+from influence_lib.replication import over_pairs, over_trainings
 from influence_lib.studies.comparison import top_size
-from influence_lib.studies.replication import over_pairs, over_trainings
 from influence_lib.studies.trend import Trend, over_scales
 
 __all__ = [
