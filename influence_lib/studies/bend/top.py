@@ -201,13 +201,13 @@ def top_images(
     if n and not 0 <= int(labels.min()) <= int(labels.max()) < len(class_names):
         reject("labels", f"from {int(labels.min())} to {int(labels.max())}", f"from 0 to {len(class_names) - 1}")
     k = check_integer("k", top_size(n) if k is None else k, 1, n)
-    percentile = {name: percentiles(each) for name, each in statistics.items()}
+    among_all = {name: percentiles(each) for name, each in statistics.items()}
     highest = {name: each.highest(k).numpy() for name, each in scores.items()}
-    percentiles = {
-        score: {name: float(np.median(values[top])) for name, values in percentile.items()}
+    medians = {
+        score: {name: float(np.median(values[top])) for name, values in among_all.items()}
         for score, top in highest.items()
     }
     counts = {score: np.bincount(labels.numpy()[top], minlength=len(class_names)) for score, top in highest.items()}
     classes = pd.DataFrame(counts, index=list(class_names))
     some = classes[classes.sum(axis=1) > 0]
-    return TopImages(pd.DataFrame(percentiles), some.loc[some.sum(axis=1).sort_values(ascending=False).index])
+    return TopImages(pd.DataFrame(medians), some.loc[some.sum(axis=1).sort_values(ascending=False).index])
