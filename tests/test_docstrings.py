@@ -24,7 +24,7 @@ from tests.studies.scores import scores_of
 ROOMS = (
     *("data", "pretrain", "influence", "theory", "theory.curves", "figures", "notebook", "book"),
     *("studies", "studies.bend", "studies.scoring", "studies.trend"),
-    *("checkout", "errors", "estimate", "finding", "store", "text"),
+    *("checkout", "errors", "estimate", "finding", "replication", "store", "text"),
 )
 MODULES = {name: import_module(f"influence_lib.{name}") for name in ROOMS}
 PUBLIC = [
@@ -40,6 +40,7 @@ NOT_HERE = {
     "load_checkpoint",
     "export_solo_learn",
     "accuracies",
+    "accuracies_along",
     "train_small_encoder",
     "build",
 }
@@ -74,9 +75,11 @@ def studied(prepared):
         torch.manual_seed(0)
         encoder = small_encoder.untrained()
     rng = np.random.default_rng(0)
-    names = ("ekfac", "loss", "exact", "first", "second", "first_loss", "second_loss", "simclr", "byol", "default")
+    trainings = ("first", "second", "third", "first_loss", "second_loss", "third_loss", "simclr", "byol")
+    epochs = ("first_epoch", "first_epoch_again", "last_epoch", "last_epoch_again")
+    strengths = ("default", "crop", "crop_again", "weak", "weak_again", "strong", "strong_again")
     scores = {}
-    for name in (*names, "crop", "crop_again"):
+    for name in ("ekfac", "loss", "exact", *trainings, *epochs, *strengths):
         draws = np.exp(np.linspace(0, 2, 60) + rng.normal(scale=0.5, size=60) + rng.normal(scale=0.1, size=(2, 60)))
         scores[name] = scores_of(*draws, ids=images.ids)
     along = {f"{kind}_{epoch}": scores[kind] for kind in ("ekfac", "loss") for epoch in (6, 24)}
@@ -85,7 +88,14 @@ def studied(prepared):
     parts = bend.GradientParts(images.ids, *whole, by_layer={"conv": loss[0]})
     known = {"images": images, "encoder": encoder, "parts": parts, "statistics": {"brightness": scores["exact"]}}
     known["scorer"] = studies.Scorer(encoder, influence.GaussianNoise(), device="cpu")
-    calls = {"Scorer": studies.Scorer, "nn": torch.nn, "Factors": Factors, "figures": figures, "bend": bend}
+    calls = {
+        "Scorer": studies.Scorer,
+        "rank_agreement": influence.rank_agreement,
+        "nn": torch.nn,
+        "Factors": Factors,
+        "figures": figures,
+        "bend": bend,
+    }
     return prepared | scores | along | known | calls
 
 
@@ -96,7 +106,7 @@ def test_examples_run(room, name, prepared, request, tmp_path, monkeypatch):
     if room not in ("store", "checkout"):
         monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
     thing = getattr(MODULES[room], name)
-    given = request.getfixturevalue("studied") if room.startswith("studies") else prepared
+    given = request.getfixturevalue("studied") if room.startswith(("studies", "replication")) else prepared
     names = given | {each: getattr(MODULES[room], each) for each in MODULES[room].__all__}
     (example,) = doctest.DocTestFinder(recurse=False).find(thing, name, globs=names)
     if inspect.isfunction(thing):

@@ -67,7 +67,9 @@ def along_trainings(
 
     Examples
     --------
-    >>> found = along_trainings({5: [{"EK-FAC": first, "raw loss": loss}, ...], 10: [...], 20: [...]})
+    >>> pairs = ((first, first_loss), (second, second_loss), (third, third_loss))
+    >>> trainings = [{"EK-FAC": score, "raw loss": loss} for score, loss in pairs]
+    >>> found = along_trainings({5: trainings, 10: trainings, 20: trainings})
     >>> found.between.series["EK-FAC"][-1].below(0.96)
     """
     if not all(scores.values()) or not scores:
