@@ -70,7 +70,7 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def studied(prepared):
     """Return the names that examples of studies use: a small encoder, some scores, the parts of a gradient."""
-    images = data.load("controlled", n=60, size=16)
+    images = data.load("controlled", n=30, size=8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = small_encoder.untrained()
@@ -80,11 +80,11 @@ def studied(prepared):
     strengths = ("default", "crop", "crop_again", "weak", "weak_again", "strong", "strong_again")
     scores = {}
     for name in ("ekfac", "loss", "exact", *trainings, *epochs, *strengths):
-        draws = np.exp(np.linspace(0, 2, 60) + rng.normal(scale=0.5, size=60) + rng.normal(scale=0.1, size=(2, 60)))
+        draws = np.exp(np.linspace(0, 2, 30) + rng.normal(scale=0.5, size=30) + rng.normal(scale=0.1, size=(2, 30)))
         scores[name] = scores_of(*draws, ids=images.ids)
     along = {f"{kind}_{epoch}": scores[kind] for kind in ("ekfac", "loss") for epoch in (6, 24)}
-    loss = torch.linspace(0.05, 0.9, 60).repeat(2, 1)
-    whole = (loss, *torch.ones(2, 2, 60), loss, loss, -loss / 2)
+    loss = torch.linspace(0.05, 0.9, 30).repeat(2, 1)
+    whole = (loss, *torch.ones(2, 2, 30), loss, loss, -loss / 2)
     parts = bend.GradientParts(images.ids, *whole, by_layer={"conv": loss[0]})
     known = {"images": images, "encoder": encoder, "parts": parts, "statistics": {"brightness": scores["exact"]}}
     known["scorer"] = studies.Scorer(encoder, influence.GaussianNoise(), device="cpu")
