@@ -17,7 +17,9 @@ __all__ = [
     "doubled",
     "float64_device",
     "keep_freed_memory",
+    "machine",
     "resolve_device",
+    "resolved_precision",
     "without_onednn",
 ]
 
@@ -52,6 +54,23 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if resolved.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device is {str(device)!r}, but this machine has no CUDA device: use 'auto' or 'cpu'.")
     return resolved
+
+
+def machine(device: str | torch.device = "auto") -> str:
+    """Return the kind of machine that computes: the name of the GPU, ``"CPU"`` or ``"MPS"``.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        As for `resolve_device`.
+
+    Raises
+    ------
+    InputError
+        As `resolve_device` does.
+    """
+    target = resolve_device(device)
+    return torch.cuda.get_device_name(target) if target.type == "cuda" else target.type.upper()
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

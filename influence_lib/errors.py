@@ -2,13 +2,17 @@
 
 import math
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Real
-from typing import NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast
 
-__all__ = ["InputError", "check_choice", "check_integer", "check_number", "check_strings", "reject"]
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["InputError", "check_choice", "check_integer", "check_number", "check_strings", "reject", "sentences"]
 
 Choice = TypeVar("Choice")
+PYDANTIC = "Input should be "  # how its messages begin
 
 
 class InputError(ValueError):
@@ -38,6 +42,12 @@ def reject(name: str, value: object, allowed: str | Collection[object]) -> NoRet
     ------
     InputError
         Always.
+
+    Examples
+    --------
+    >>> reject("draws", 0, "1 or more")
+    Traceback (most recent call last):
+    influence_lib.errors.InputError: draws is 0, but it must be 1 or more.
     """
     if not isinstance(allowed, str):
         allowed = "one of " + ", ".join(repr(a) for a in allowed)
@@ -100,6 +110,11 @@ def check_number(
     ------
     InputError
         If it is none, not finite, or outside the range.
+
+    Examples
+    --------
+    >>> check_number("noise_std", 0.2, above=0)
+    0.2
     """
     limits = [
         f"{word} {limit:g}"
@@ -123,6 +138,11 @@ def check_choice(name: str, value: object, allowed: Collection[Choice]) -> Choic
     ------
     InputError
         If it is none of them; values that cannot be compared, such as lists or arrays, are none.
+
+    Examples
+    --------
+    >>> check_choice("views", "one", ["one", "two"])
+    'one'
     """
     for choice in allowed:
         if type(value) is type(choice) and value == choice:
@@ -146,9 +166,59 @@ def check_strings(name: str, value: object, allowed: str) -> list[str]:
     ------
     InputError
         If it is no such list.
+
+    Examples
+    --------
+    >>> check_strings("methods", ("simclr", "byol"), "a list of methods")
+    ['simclr', 'byol']
     """
     if isinstance(value, str) or not isinstance(value, Sequence) or not value:
         reject(name, value, allowed)
     if not all(isinstance(entry, str) for entry in value):
         reject(name, value, allowed)
     return list(value)
+
+
+def _parameter_name(where: tuple[int | str, ...]) -> str:
+    """Return the parameter and the index into it; what else pydantic lists are branches of a union."""
+    return str(where[0]) + "".join(f"[{part}]" for part in where[1:] if isinstance(part, int))
+
+
+def sentences(error: "ValidationError", name: Callable[[tuple[int | str, ...]], str] = _parameter_name) -> str:
+    """Return one sentence for each wrong value; the branches of a union are alternatives in one sentence.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        What pydantic found.
+    name : callable
+        Turns pydantic's location of a value into what the user calls it.
+
+    Examples
+    --------
+    >>> try:
+    ...     TypeAdapter(int).validate_python(None)
+    ... except ValidationError as error:
+    ...     sentences(error, lambda where: "epochs")
+    'epochs is None, but it must be a valid integer.'
+    """
+    wrong: dict[str, list[str]] = {}
+    values: dict[str, Any] = {}
+    said = []
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+            said.append(f"{message}.")  # about several values at once, which the message names
+        elif problem["type"] == "missing":
+            said.append(f"{name(problem['loc'])} is not set, but it must be.")
+        else:
+            wrong.setdefault(name(problem["loc"]), []).append(message)
+            values[name(problem["loc"])] = problem["input"]
+    return " ".join([*(_sentence(where, values[where], messages) for where, messages in wrong.items()), *said])
+
+
+def _sentence(name: str, value: Any, messages: list[str]) -> str:
+    if all(message.startswith(PYDANTIC) for message in messages):
+        return f"{name} is {value!r}, but it must be {', or '.join(m.removeprefix(PYDANTIC) for m in messages)}."
+    said = ", or ".join(messages)
+    return f"{name} is {value!r}, but it {said}." if said.startswith("must ") else f"{name} is {value!r}: {said}."

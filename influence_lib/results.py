@@ -1,10 +1,10 @@
-"""The command ``results``: a line for each stored result, or one result in full."""
+"""What the command ``results`` does: a line for each stored result, or one result in full."""
 
-import argparse
 import json
 import re
 import shutil
 import sys
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -14,21 +14,12 @@ from typing import Any
 from influence_lib.errors import reject
 from influence_lib.store import Entry, entries, repository
 
-__all__ = ["add_arguments"]
+__all__ = ["results"]
 
 HASH = re.compile(r"[0-9a-f]{16,}")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``results [NAME] [--kind KIND] [--json]``."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="show the results of this name or folder in full")
-    parser.add_argument("--kind", help="only results of this kind, such as encoder or scores")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument("--root", type=Path, help="folder that holds results/ and artifacts/ (default: this checkout)")
-    parser.set_defaults(run=_run)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def results(arguments: Namespace) -> None:
     """Print the results that were asked for."""
     listed = entries(arguments.root)
     if arguments.kind is not None:

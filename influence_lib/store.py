@@ -16,7 +16,6 @@ import math
 import platform
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from influence_lib import __version__
 from influence_lib.atomic import written_whole
+from influence_lib.checkout import git_state, repository
 from influence_lib.errors import InputError, check_choice, reject
 
 __all__ = [
@@ -136,26 +136,6 @@ def revision(number: int) -> dict[str, int]:
     return {} if number == 1 else {"revision": number}
 
 
-def repository(root: str | Path | None = None) -> Path:
-    """Return the folder that holds ``results/`` and ``artifacts/``.
-
-    Parameters
-    ----------
-    root : path, optional
-        Taken as it is. By default the checkout that this library runs from, or, where the library is
-        installed without one, the current directory.
-
-    Examples
-    --------
-    >>> (repository() / "results").name
-    'results'
-    """
-    if root is not None:
-        return Path(root)
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
-
-
 def path(settings: Mapping[str, Any], place: str = "artifacts", root: str | Path | None = None) -> Path:
     """Return the folder where a new result of these settings is kept in a place.
 
@@ -180,23 +160,6 @@ def find(settings: Mapping[str, Any], root: str | Path | None = None) -> Path | 
     wanted, base = f"[!.]*-{digest(settings)[:SHORT]}", repository(root)
     found = (sorted((base / place / str(settings["kind"])).glob(wanted)) for place in PLACES)
     return next((folder for folders in found for folder in folders if folder.is_dir()), None)
-
-
-def git_state(root: str | Path | None = None) -> dict[str, Any]:
-    """Return ``{"commit": hash, "dirty": bool}`` of a checkout, both None where there is no git.
-
-    Examples
-    --------
-    >>> sorted(git_state())
-    ['commit', 'dirty']
-    """
-    git = ["git", "-C", str(repository(root))]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
 
 
 def _write_tensors(name: str, value: Mapping[str, Any], file: Path) -> None:

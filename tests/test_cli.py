@@ -1,7 +1,9 @@
 import errno
+import json
 import os
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -20,10 +22,10 @@ def test_every_command_runs_as_a_module(command, tmp_path):
     assert done.stdout
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_import_nothing_but_the_standard_library(option):
+@pytest.mark.parametrize("words", [["--version"], ["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_and_version_import_nothing_but_the_standard_library(words):
     done = subprocess.run(
-        [sys.executable, "-m", "influence_lib", option],
+        [sys.executable, "-m", "influence_lib", *words],
         capture_output=True,
         text=True,
         check=True,
@@ -33,7 +35,19 @@ def test_help_and_version_import_nothing_but_the_standard_library(option):
     assert "argparse" in imported
     assert not {"torch", "numpy", "pandas", "sympy", "yaml"} & imported
     ours = {name for name in imported if name.startswith("influence_lib")}
-    assert ours == {"influence_lib", "influence_lib.cli", "influence_lib.errors"}
+    assert ours == {"influence_lib", "influence_lib.checkout", "influence_lib.cli", "influence_lib.errors"}
+
+
+def test_the_ledger_is_read_without_torch():
+    script = """
+    import sys
+    from influence_lib.cli import main
+    status = main(["ledger", "--json"])
+    sys.exit(status or "torch" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
 
 
 def test_help_lists_every_command(capsys):
@@ -61,7 +75,7 @@ def test_what_the_machine_refuses_is_one_sentence(number, status, capsys, monkey
     def full(arguments):
         raise OSError(number, os.strerror(number), "page.md")
 
-    monkeypatch.setattr("influence_lib.results._run", full)
+    monkeypatch.setattr("influence_lib.results.results", full)
     assert main(["results"]) == status
     assert capsys.readouterr().err == f"error: page.md cannot be written ({os.strerror(number)}).\n"
 
@@ -70,7 +84,7 @@ def test_other_errors_of_the_system_keep_their_traceback(monkeypatch):
     def missing(arguments):
         raise FileNotFoundError(errno.ENOENT, "No such file", "page.md")
 
-    monkeypatch.setattr("influence_lib.results._run", missing)
+    monkeypatch.setattr("influence_lib.results.results", missing)
     with pytest.raises(FileNotFoundError):
         main(["results"])
 

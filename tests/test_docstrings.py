@@ -2,28 +2,48 @@
 
 import doctest
 import inspect
+from importlib import import_module
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
-import influence_lib.data
-import influence_lib.estimate
-import influence_lib.influence
-import influence_lib.pretrain
-import influence_lib.store
-from influence_lib import data, influence, pretrain
+from influence_lib import data, figures, influence, pretrain, studies
+from influence_lib.estimate import Estimate
+from influence_lib.influence.views.gradients import Factors
+from influence_lib.studies import bend
+from influence_lib.studies.scoring import small_encoder
+from tests.notebook.test_settings import GIVEN
+from tests.studies.scores import scores_of
 
-MODULES = tuple(getattr(influence_lib, name) for name in ("data", "estimate", "influence", "pretrain", "store"))
+ROOMS = (
+    *("data", "pretrain", "influence", "theory", "theory.curves", "figures", "notebook", "book"),
+    *("studies", "studies.bend", "studies.scoring", "studies.trend"),
+    *("checkout", "errors", "estimate", "finding", "replication", "store", "text"),
+)
+MODULES = {name: import_module(f"influence_lib.{name}") for name in ROOMS}
 PUBLIC = [
-    (module, name)
-    for module in MODULES
+    (room, name)
+    for room, module in MODULES.items()
     for name in module.__all__
     if inspect.isfunction(getattr(module, name)) or inspect.isclass(getattr(module, name))
 ]
-# what needs an image set that has to be fetched, or a file of somebody else's
-NOT_HERE = {"knn_accuracy", "linear_accuracy", "load_checkpoint", "export_solo_learn"}
+# what needs an image set that has to be fetched, a file of somebody else's, or minutes
+NOT_HERE = {
+    "knn_accuracy",
+    "linear_accuracy",
+    "load_checkpoint",
+    "export_solo_learn",
+    "accuracies",
+    "accuracies_along",
+    "train_small_encoder",
+    "build",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +62,59 @@ def prepared(tmp_path_factory):
         influence.embedding_norm(encoder, images, progress=False),
     )
     known = {"images": images, "encoder": encoder, "folder": folder, "scores": scores, "loss": loss, "norm": norm}
-    return known | {"influence": influence, "pretrain": pretrain, "data": data, "np": np, "torch": torch}
+    libraries = {"np": np, "pd": pd, "torch": torch, "Path": Path, "Estimate": Estimate, "given": GIVEN}
+    libraries |= {"TypeAdapter": TypeAdapter, "ValidationError": ValidationError}
+    return known | libraries | {"influence": influence, "pretrain": pretrain, "data": data}
 
 
-@pytest.mark.parametrize(("module", "name"), PUBLIC, ids=lambda each: getattr(each, "__name__", each))
-def test_examples_run(module, name, prepared, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def studied(prepared):
+    """Return the names that examples of studies use: a small encoder, some scores, the parts of a gradient."""
+    images = data.load("controlled", n=30, size=8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = small_encoder.untrained()
+    rng = np.random.default_rng(0)
+    trainings = ("first", "second", "third", "first_loss", "second_loss", "third_loss", "simclr", "byol")
+    epochs = ("first_epoch", "first_epoch_again", "last_epoch", "last_epoch_again")
+    strengths = ("default", "crop", "crop_again", "weak", "weak_again", "strong", "strong_again")
+    scores = {}
+    for name in ("ekfac", "loss", "exact", *trainings, *epochs, *strengths):
+        draws = np.exp(np.linspace(0, 2, 30) + rng.normal(scale=0.5, size=30) + rng.normal(scale=0.1, size=(2, 30)))
+        scores[name] = scores_of(*draws, ids=images.ids)
+    along = {f"{kind}_{epoch}": scores[kind] for kind in ("ekfac", "loss") for epoch in (6, 24)}
+    loss = torch.linspace(0.05, 0.9, 30).repeat(2, 1)
+    whole = (loss, *torch.ones(2, 2, 30), loss, loss, -loss / 2)
+    parts = bend.GradientParts(images.ids, *whole, by_layer={"conv": loss[0]})
+    known = {"images": images, "encoder": encoder, "parts": parts, "statistics": {"brightness": scores["exact"]}}
+    known["scorer"] = studies.Scorer(encoder, influence.GaussianNoise(), device="cpu")
+    calls = {
+        "Scorer": studies.Scorer,
+        "rank_agreement": influence.rank_agreement,
+        "nn": torch.nn,
+        "Factors": Factors,
+        "figures": figures,
+        "bend": bend,
+    }
+    return prepared | scores | along | known | calls
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC)
+def test_examples_run(room, name, prepared, request, tmp_path, monkeypatch):
     if name in NOT_HERE:
-        pytest.skip("its example needs an image set or a file that is not here")
-    if module is not influence_lib.store:
+        pytest.skip("its example needs an image set, a file or minutes that are not here")
+    if room not in ("store", "checkout"):
         monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
-    thing = getattr(module, name)
-    names = prepared | {each: getattr(module, each) for each in module.__all__}
+    thing = getattr(MODULES[room], name)
+    given = request.getfixturevalue("studied") if room.startswith(("studies", "replication")) else prepared
+    names = given | {each: getattr(MODULES[room], each) for each in MODULES[room].__all__}
     (example,) = doctest.DocTestFinder(recurse=False).find(thing, name, globs=names)
     if inspect.isfunction(thing):
         assert example.examples, "every public call has an example"
     if any(each.want for each in example.examples):
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
         assert runner.run(example, out=lambda _: None).failed == 0
-        return
-    for each in example.examples:  # nothing is shown, so that any result will do
-        exec(compile(each.source, name, "single"), names)
+    else:
+        for each in example.examples:  # nothing is shown, so that any result will do
+            exec(compile(each.source, name, "single"), names)
+    plt.close("all")

@@ -1,14 +1,14 @@
 """A claim on an axis: margin, the papers' value and ours with its interval, as a small SVG with a text alternative."""
 
 import math
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from influence_lib.book.claims import Claim, Margin
 from influence_lib.estimate import Estimate
-from influence_lib.studies.findings import Finding
+from influence_lib.finding import Finding
+from influence_lib.text import typeset
 
 __all__ = ["axis", "described", "number", "shared_limits"]
 
@@ -20,7 +20,7 @@ EDGE = 10  # pixels left free at either end of the scale
 def number(value: float) -> str:
     """Return a number as the ledger writes it."""
     text = f"{value:.0f}" if value == int(value) else f"{value:.{2 if abs(value) < 10 else 1}f}"
-    return re.sub(r"^(-?)0\.", r"\1.", text).replace("-", "−")
+    return typeset(text)
 
 
 def described(claim: Claim, finding: Finding) -> str:

@@ -7,7 +7,7 @@ from influence_lib.book.axis import axis, shared_limits
 from influence_lib.book.claims import Claim, Judgement, Verdict
 from influence_lib.book.findings import Findings
 from influence_lib.book.ledger import Judged, Ledger, Section, judged
-from influence_lib.studies.findings import Finding
+from influence_lib.finding import Finding
 
 __all__ = ["LETTERS", "badge", "headlines", "page"]
 

@@ -14,11 +14,10 @@ from typing import Literal, NamedTuple, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from influence_lib.estimate import Estimate
-from influence_lib.studies.findings import Finding
-from influence_lib.studies.replication import power, standard_error
-from influence_lib.studies.trend import Trend
+from influence_lib.finding import Finding, Trend
+from influence_lib.replication import power, standard_error
 
-__all__ = ["VERDICTS", "Claim", "Judgement", "Margin", "Verdict", "judge", "of_row"]
+__all__ = ["VERDICTS", "Claim", "Judgement", "Margin", "Strict", "Verdict", "judge", "of_row"]
 
 Verdict = Literal[
     "replicates",
@@ -39,7 +38,9 @@ SCALES = 3  # epochs, images or widths that make a trend
 REST = "rest"  # in the margin of an order: all the names that it does not mention
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Base of what ``ledger.yml`` holds: immutable, and without any name that is not declared."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -159,7 +160,7 @@ def _power(effect: float, found: Sequence[Estimate]) -> float:
     return power(effect, error, min(each.n or 0 for each in found)) if error else 1.0
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """One claim of a row. Texts are Markdown.
 
     Attributes

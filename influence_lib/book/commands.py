@@ -1,8 +1,7 @@
-"""``python -m influence_lib book``: execute what changed, render, check."""
+"""What the command ``book`` does: execute what changed, render, check."""
 
-import argparse
 import sys
-from pathlib import Path
+from argparse import Namespace
 
 from influence_lib.book import cards, ledger
 from influence_lib.book.chapters import SMOKE, chapters
@@ -13,9 +12,8 @@ from influence_lib.book.layout import Book, BookError
 from influence_lib.book.pages import check_pages
 from influence_lib.book.render import render
 from influence_lib.errors import reject
-from influence_lib.store import repository
 
-__all__ = ["add_arguments", "build"]
+__all__ = ["book", "build"]
 
 
 def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool = False) -> None:
@@ -38,6 +36,10 @@ def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool
         If the profile, the chapter, a parameter file or the ledger is wrong.
     BookError
         If a chapter fails, an executed notebook is not fit to be rendered, or the pages are not in order.
+
+    Examples
+    --------
+    >>> build(Book(Path(".")), profile="cpu", only="01_tour")
     """
     every = chapters(book, profile)
     names = [chapter.name for chapter in every]
@@ -63,19 +65,11 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def book(arguments: Namespace) -> int:
+    """Build the book; return 1 if it cannot be built."""
     try:
         build(Book(arguments.root), arguments.profile, arguments.only, arguments.force)
     except BookError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``book``."""
-    parser.add_argument("--profile", default=SMOKE, help="parameters to run with: smoke, or a folder in profiles/")
-    parser.add_argument("--only", metavar="CHAPTER", help="execute this chapter alone, such as 01_tour")
-    parser.add_argument("--force", action="store_true", help="execute chapters that are up to date, too")
-    parser.add_argument("--root", type=Path, default=repository(), help=argparse.SUPPRESS)
-    parser.set_defaults(run=_run)

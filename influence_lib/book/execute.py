@@ -13,7 +13,6 @@ from typing import Any
 
 import nbformat
 import papermill
-import torch
 from filelock import FileLock
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -24,8 +23,7 @@ from influence_lib.atomic import written_whole
 from influence_lib.book.chapters import Chapter
 from influence_lib.book.layout import Book, BookError
 from influence_lib.book.shown import show_parameters, warn_of_smoke
-from influence_lib.device import resolve_device
-from influence_lib.store import git_state
+from influence_lib.checkout import git_state
 
 __all__ = ["execute", "executed_file", "manifest_file", "tidy"]
 
@@ -149,8 +147,10 @@ def _without_progress(output: NotebookNode) -> NotebookNode | None:
 
 def _manifest(chapter: Chapter, book: Book) -> dict[str, Any]:
     """Return what made the page, without anything that depends on the run's duration."""
+    # imported here because it imports torch, which the rest of the book does not need
+    from influence_lib.device import machine
+
     parameters = chapter.parameters
-    device = resolve_device(parameters.get("device", "auto"))
     return {
         "notebook": f"notebooks/{chapter.name}.md",
         "profile": chapter.profile,
@@ -160,7 +160,7 @@ def _manifest(chapter: Chapter, book: Book) -> dict[str, Any]:
         "influence_lib": __version__,
         **git_state(book.root),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in REPORTED},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": machine(parameters.get("device", "auto")),
         "seed": parameters.get("seed"),
         "dataset": parameters.get("dataset"),
     }

@@ -12,9 +12,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from influence_lib.atomic import written_whole
-from influence_lib.errors import InputError
-from influence_lib.notebook import sentences
-from influence_lib.studies.findings import Finding
+from influence_lib.errors import InputError, sentences
+from influence_lib.finding import Finding
 
 __all__ = ["Findings", "described", "folder", "look_up", "read_findings", "write_findings"]
 

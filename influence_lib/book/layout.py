@@ -20,6 +20,11 @@ class Book:
         The repository: the notebooks run in it, and ``_config.yml`` and ``_toc.yml`` lie in it.
     library : Path
         The package folder whose sources count when a page is judged stale.
+
+    Examples
+    --------
+    >>> Book(Path("here")).notebooks.as_posix()
+    'here/notebooks'
     """
 
     root: Path

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from influence_lib.book.claims import Claim, Judgement, Verdict, judge, of_row
+from influence_lib.book.claims import Claim, Judgement, Strict, Verdict, judge, of_row
 from influence_lib.book.findings import Findings, look_up
-from influence_lib.errors import InputError
-from influence_lib.notebook import sentences
-from influence_lib.studies.findings import Finding
+from influence_lib.errors import InputError, sentences
+from influence_lib.finding import Finding
+from influence_lib.text import typeset
 
 __all__ = ["Judged", "Ledger", "Row", "Section", "judged", "read", "with_numbers"]
 
@@ -26,11 +26,7 @@ PAPERS = {"A": "the paper", "B": "the workshop paper", "C": "open questions", "D
 PLACEHOLDER = re.compile(r"\{([a-z_]+\.[^{}#:\s]+)(?:#([^{}:]+))?(?::([^{}]+))?\}")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Row(_Strict):
+class Row(Strict):
     """One figure, table or number of a paper. Texts are Markdown.
 
     `line` is the finding in one sentence, for the book's first page. ``{key:.2f}`` in it, in `note` and in what claims
@@ -44,7 +40,7 @@ class Row(_Strict):
     profile: str | None = None
     note: str | None = None
     line: str | None = None
-    claims: list[Claim] = []
+    claims: list[Claim] = Field(default_factory=list)
 
     @property
     def anchor(self) -> str:
@@ -67,7 +63,7 @@ class Row(_Strict):
         return self
 
 
-class Section(_Strict):
+class Section(Strict):
     """The rows of one document."""
 
     title: str
@@ -75,7 +71,7 @@ class Section(_Strict):
     rows: list[Row] = Field(min_length=1)
 
 
-class Ledger(_Strict):
+class Ledger(Strict):
     """All sections, in the order of the page."""
 
     sections: list[Section] = Field(min_length=1)
@@ -141,7 +137,7 @@ def with_numbers(text: str, findings: Findings) -> str:
         values = look_up(key, findings).values
         if (name or "") not in values:
             raise InputError(f"the finding {key} has no value {name!r}, only {sorted(values)}.")
-        return re.sub(r"^(-?)0\.", r"\1.", format(values[name or ""].value, spec or ".2f")).replace("-", "−")
+        return typeset(format(values[name or ""].value, spec or ".2f"))
 
     return PLACEHOLDER.sub(number, text)
 

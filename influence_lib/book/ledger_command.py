@@ -1,29 +1,19 @@
-"""``python -m influence_lib ledger``: every row with its verdict, and the findings made anew."""
+"""What the command ``ledger`` does: every row with its verdict, and the findings made anew."""
 
-import argparse
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from influence_lib.book.chapters import chapters
 from influence_lib.book.findings import Findings, described, read_findings, write_findings
 from influence_lib.book.layout import Book
 from influence_lib.book.ledger import Judged, judged, read
-from influence_lib.store import repository
-from influence_lib.studies.findings import STUDIES, Results
 
-__all__ = ["add_arguments"]
+__all__ = ["ledger"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``ledger [--json] [--update]``."""
-    parser.add_argument("--json", action="store_true", help="print rows, claims, findings and verdicts as JSON")
-    parser.add_argument("--update", action="store_true", help="make the findings anew from the committed results first")
-    parser.add_argument("--root", type=Path, default=repository(), help=argparse.SUPPRESS)
-    parser.set_defaults(run=_run)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def ledger(arguments: Namespace) -> None:
     """Print a line for each row."""
     root = arguments.root
     if arguments.update:
@@ -40,6 +30,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _update(root: Path) -> None:
     """Write the findings of every study."""
+    # imported here because it imports torch, which reading the ledger does not need
+    from influence_lib.studies.findings import STUDIES, Results
+
     results = Results(root)
     for study, compute in STUDIES.items():
         found: Findings = compute(results)

@@ -1,6 +1,7 @@
-"""Check rendered pages: pictures say what they show, and loading a page asks nothing of another machine."""
+"""Check rendered pages: pictures say what they show, ids are given once, and nothing is loaded from elsewhere."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -38,8 +39,8 @@ def check_pages(folder: Path) -> None:
     Raises
     ------
     BookError
-        With one line for each image without alt text, resource on another machine, or error output; also if
-        the folder holds no page.
+        With one line for each image without alt text, id given twice, resource on another machine, or error output;
+        also if the folder holds no page.
     """
     pages = sorted(folder.rglob("*.html"))
     if not pages:
@@ -63,6 +64,8 @@ def violations(html: str) -> Iterator[str]:
             yield f"the image {source[:80]} has no alt text"
         elif FILE_NAME.fullmatch(alt) or alt == PurePosixPath(source).name or alt == PurePosixPath(source).stem:
             yield f"the alt text of the image {source[:80]} is only a file name, {alt!r}"
+    given = Counter(str(tag["id"]) for tag in page.find_all(id=True))
+    yield from (f"the id {name} is given {times} times" for name, times in given.items() if times > 1)
     for tag in page.find_all(True):
         yield from _external(tag)
     if page.select(".output.error, .output_error, .cell_output .traceback"):

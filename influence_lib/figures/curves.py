@@ -38,6 +38,11 @@ def training_curve(history: History) -> Figure:
     ------
     InputError
         If it is empty.
+
+    Examples
+    --------
+    >>> history = [{"epoch": 1, "loss": 5.1}, {"epoch": 2, "loss": 4.2}]
+    >>> training_curve(history)
     """
     check_some("history", history)
     figure, (axis,) = grid(1, 2.8)
@@ -53,6 +58,11 @@ def loss_curves(histories: Mapping[str, History]) -> Figure:
     ------
     InputError
         If there are no runs.
+
+    Examples
+    --------
+    >>> history = [{"epoch": 1, "loss": 5.1}, {"epoch": 2, "loss": 4.2}]
+    >>> loss_curves({"SimCLR": history})
     """
     check_some("histories", histories)
     figure, axes = grid(len(histories), 1.8, 4)
@@ -80,6 +90,11 @@ def collapse_monitors(histories: Mapping[str, History]) -> Figure:
     ------
     InputError
         If there are no runs, or more than can be told apart.
+
+    Examples
+    --------
+    >>> history = [{"epoch": e, "spread": 0.1 * e, "effective_rank": 2.0 * e} for e in (1, 2, 3)]
+    >>> collapse_monitors({"SimCLR": history})
     """
     styles = looks("histories", histories)
     figure, axes = grid(2, HEIGHT, 2)
@@ -110,6 +125,10 @@ def damping_curves(multiples: Array, curves: Mapping[str, Array]) -> Figure:
     ------
     InputError
         If there are no curves, or more than can be told apart.
+
+    Examples
+    --------
+    >>> damping_curves(np.array([0.01, 0.1, 1]), {"raw loss": np.array([0.7, 0.9, 0.95])})
     """
     styles = looks("curves", curves)
     figure, (axis,) = grid(1, HEIGHT)
@@ -133,6 +152,11 @@ def draws_curves(measured: Mapping[str, tuple[Array, Array]], predicted: Mapping
     ------
     InputError
         If there is nothing to draw, more than can be told apart, or one of the two has a name that the other has not.
+
+    Examples
+    --------
+    >>> reliability = (np.array([1, 2, 4]), np.array([0.6, 0.75, 0.85]))
+    >>> draws_curves(measured={"raw loss": reliability}, predicted={"raw loss": reliability})
     """
     styles = looks("measured", measured)
     if missing := measured.keys() - predicted.keys():
@@ -164,6 +188,10 @@ def eigenvalue_spectra(spectra: Mapping[str, Array]) -> Figure:
     ------
     InputError
         If there are none, or no eigenvalues of one, or more than can be told apart.
+
+    Examples
+    --------
+    >>> eigenvalue_spectra({"Hessian": np.array([3.0, 1.0, -0.5])})
     """
     styles = looks("spectra", spectra)
     for name, values in spectra.items():
@@ -202,6 +230,11 @@ def upweighting(θ: Array, objectives: Mapping[str, Array], weights: Array, exac
     ------
     InputError
         If there are no objectives, or more than can be told apart.
+
+    Examples
+    --------
+    >>> θ, weights = np.linspace(-1, 1, 50), np.linspace(-0.2, 0.2, 5)
+    >>> upweighting(θ, {"all": θ**2}, weights, exact=weights / (1 + weights), predicted=weights)
     """
     styles = looks("objectives", objectives)
     figure, (left, right) = grid(2, HEIGHT, 2)

@@ -19,6 +19,10 @@ def score_distributions(scores: Mapping[str, Scores]) -> Figure:
     ------
     InputError
         If there are no scores, or one that is not positive.
+
+    Examples
+    --------
+    >>> score_distributions({"EK-FAC": scores, "raw loss": loss})
     """
     check_some("scores", scores)
     figure, axes = grid(len(scores), 2.4, 3, sharey=True)
@@ -44,6 +48,10 @@ def log_score_violins(groups: Mapping[str, Mapping[str, Scores]]) -> Figure:
     ------
     InputError
         If there is nothing to draw, or a score is not positive.
+
+    Examples
+    --------
+    >>> log_score_violins({"drawn images": {"EK-FAC": scores, "raw loss": loss}})
     """
     check_some("groups", groups)
     for title, scores in groups.items():

@@ -33,6 +33,10 @@ def image_rows(images: ImageSet, rows: Mapping[str, Tensor]) -> Figure:
     ------
     InputError
         If there are no rows, or a position is outside `images`, as one from scores of other images may be.
+
+    Examples
+    --------
+    >>> image_rows(images, {"highest": scores.highest(5), "lowest": scores.lowest(5)})
     """
     check_some("rows", rows)
     for title, positions in rows.items():
@@ -72,6 +76,11 @@ def augmented_views(originals: Tensor, views: Tensor) -> Figure:
     ------
     InputError
         If there are no images or no views, or the two are of different numbers of them.
+
+    Examples
+    --------
+    >>> pixels = images.images[:2].float() / 255
+    >>> augmented_views(pixels, pixels.flip(-1)[:, None])  # one view of each, mirrored
     """
     check_some("originals", originals)
     if len(views) != len(originals):

@@ -33,6 +33,11 @@ def interval_dots(
     ------
     InputError
         If there is nothing to draw, more series than can be told apart, or an item that a series has not.
+
+    Examples
+    --------
+    >>> agreement = {"SimCLR": Estimate(0.9, 0.85, 0.94, 100), "BYOL": Estimate(0.6, 0.5, 0.7, 100)}
+    >>> interval_dots({"with the raw loss": agreement}, "rank correlation", reference=("the papers", 0.96))
     """
     styles = looks("series", series)
     for name, values in series.items():
@@ -70,6 +75,10 @@ def matrix_distances(distances: pd.DataFrame) -> Figure:
     ------
     InputError
         If there are no distances, or more approximations than can be told apart.
+
+    Examples
+    --------
+    >>> matrix_distances(pd.DataFrame({"EK-FAC": [0.2, 0.4], "diagonal": [0.7, 0.9]}, index=["conv1", "conv2"]))
     """
     check_some("distances", distances)
     styles = looks("distances.columns", distances.columns)

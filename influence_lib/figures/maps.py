@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import rankdata
 
 from influence_lib.figures.style import COLOURS, LABEL, MANY, WIDTH, amount, check_some, grid, looks
 from influence_lib.influence import Scores
-from influence_lib.influence.agreement import check_comparable
+from influence_lib.influence.agreement import check_comparable, percentiles
 
 __all__ = ["loss_directions", "score_against", "two_trainings"]
 
@@ -33,6 +32,10 @@ def score_against(score: tuple[str, Scores], others: Mapping[str, Scores]) -> Fi
     ------
     InputError
         If there are no others, or the scores are of different images.
+
+    Examples
+    --------
+    >>> score_against(("EK-FAC", scores), {"raw loss": loss})
     """
     name, base = score
     check_some("others", others)
@@ -54,6 +57,10 @@ def two_trainings(pairs: Mapping[str, tuple[Scores, Scores]]) -> Figure:
     ------
     InputError
         If there are no pairs, or the scores of a pair are of different images.
+
+    Examples
+    --------
+    >>> two_trainings({"SimCLR": (scores, loss)})  # of two trainings, as a rule
     """
     check_some("pairs", pairs)
     for pair in pairs.values():
@@ -69,7 +76,7 @@ def two_trainings(pairs: Mapping[str, tuple[Scores, Scores]]) -> Figure:
 
 
 def _draw_percentiles(axis: Axes, *scores: Scores) -> None:
-    x, y = (100 * (rankdata(score.values.numpy()) - 0.5) / len(score) for score in scores)
+    x, y = map(percentiles, scores)
     axis.scatter(x, y, s=4, alpha=0.4, color=COLOURS[0], linewidths=0, rasterized=len(x) > MANY)
     ticks = (25, 50, 75)  # those at the ends would run into the next panel's
     axis.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks, aspect="equal")
@@ -88,6 +95,11 @@ def loss_directions(panels: Mapping[str, tuple[Array, Array]]) -> Figure:
     ------
     InputError
         If there are no panels.
+
+    Examples
+    --------
+    >>> points = np.array([[[0.0, 0], [1, 1]], [[0, 1], [1, 0]]])
+    >>> loss_directions({"to the middle": (points, points.mean(axis=(0, 1)) - points)})
     """
     check_some("panels", panels)
     figure, axes = grid(len(panels), WIDTH / 4 + 0.3, 4)

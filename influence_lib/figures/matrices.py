@@ -46,6 +46,11 @@ def agreement_matrix(
     ------
     InputError
         If there are no names, or one of a pair or a reliability is missing.
+
+    Examples
+    --------
+    >>> agreements = {("EK-FAC", "raw loss"): Estimate(0.9, 0.85, 0.94, 100)}
+    >>> agreement_matrix(["EK-FAC", "raw loss"], agreements, {"EK-FAC": 0.95, "raw loss": 0.92})
     """
     check_some("names", names)
     if missing := [name for name in names if name not in reliabilities]:
@@ -94,6 +99,11 @@ def correlation_table(values: pd.DataFrame, texts: pd.DataFrame) -> Figure:
     ------
     InputError
         If there is nothing to draw, or the shapes differ.
+
+    Examples
+    --------
+    >>> values = pd.DataFrame({"SimCLR": [0.4, -0.1]}, index=["brightness", "contrast"])
+    >>> correlation_table(values, values.map("{:.2f}".format))
     """
     check_some("values", values)
     if values.shape != texts.shape:
@@ -134,6 +144,10 @@ def curvature_matrices(matrices: Mapping[str, Array], edges: Sequence[int] = ())
     ------
     InputError
         If there are no matrices, or none with an entry that a logarithmic scale can show.
+
+    Examples
+    --------
+    >>> curvature_matrices({"exact": np.array([[4.0, 1], [1, 2]]), "diagonal": np.array([[4.0, 0], [0, 2]])})
     """
     check_some("matrices", matrices)
     columns = min(len(matrices), 4)
@@ -169,6 +183,10 @@ def cross_influence_matrices(matrices: Mapping[str, Array], labels: Sequence[int
     ------
     InputError
         If there is nothing to draw, or the matrices, the labels and the names do not fit each other.
+
+    Examples
+    --------
+    >>> cross_influence_matrices({"EK-FAC": np.array([[9.0, 2], [2, 7]])}, labels=[0, 1], names=["cat", "dog"])
     """
     check_some("matrices", matrices)
     check_some("labels", labels)

@@ -20,6 +20,11 @@ def leverage_plane(plane: LeveragePlane) -> Figure:
     Left, an arrow for each perturbation, coloured by leverage, with the ellipse of mean leverage and the direction
     that the encoder sees. Right, a line for each example from its rank under its own Hessian to its rank under the
     data set's: lines that cross are pairs that change order.
+
+    Examples
+    --------
+    >>> from influence_lib.theory import curves
+    >>> leverage_plane(curves.leverage_plane())
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.2), layout="constrained", width_ratios=(1.1, 1))
     _draw_plane(left, plane)
@@ -91,6 +96,11 @@ def cosine_and_euclidean(cosine: CosineAndEuclidean) -> Figure:
     """Return the cosine loss against the Euclidean loss, the paper's multiple of it, and the second-order term.
 
     One point an example; on the dashed diagonal the two axes are equal. The titles give the rank correlations.
+
+    Examples
+    --------
+    >>> from influence_lib.theory import curves
+    >>> cosine_and_euclidean(curves.cosine_and_euclidean(n=50))
     """
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.3), sharey=True, layout="constrained")
     panels = [
@@ -114,6 +124,11 @@ def orders(curves: Orders) -> Figure:
     """Return the magnitudes of five influences against ε on logarithmic axes, each with its slope at the left end.
 
     Lines where −gᵀ(H + λI)⁻¹g is negative, as it should be, and crosses where it is positive.
+
+    Examples
+    --------
+    >>> from influence_lib.theory import curves
+    >>> orders(curves.orders())
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharey=True, layout="constrained")
     damped = f"$\\lambda={curves.damping:g}$"
@@ -142,7 +157,13 @@ def _draw_order(axis: Axes, curves: Orders, order: Order, name: str, colour: str
 
 
 def group_remainder(groups: GroupRemainder) -> Figure:
-    """Return the magnitude of the remainder against the size of the subset, for copies and for random examples."""
+    """Return the magnitude of the remainder against the size of the subset, for copies and for random examples.
+
+    Examples
+    --------
+    >>> from influence_lib.theory import curves
+    >>> group_remainder(curves.group_remainder())
+    """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharey=True, layout="constrained")
     panels = {"copies of one example": groups.copies, "random examples": groups.random}
     for axis, (title, remainder) in zip(axes, panels.items(), strict=True):

@@ -39,6 +39,11 @@ def claim_against_scale(
     ------
     InputError
         If there is nothing to draw, more series than can be told apart, or a series has not one value a scale.
+
+    Examples
+    --------
+    >>> shared = [Estimate(0.9, 0.8, 1.0, 100), Estimate(0.5, 0.4, 0.6, 100)]
+    >>> claim_against_scale({"epochs": ([6, 60], {"SimCLR": shared})}, "shared of the top 20", stated=0.9)
     """
     check_some("panels", panels)
     for over, (at, series) in panels.items():
@@ -81,6 +86,11 @@ def decile_curves(panels: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
     ------
     InputError
         If there is nothing to draw, more curves than can be told apart, or a curve does not begin above 0.
+
+    Examples
+    --------
+    >>> from influence_lib.studies import bend
+    >>> decile_curves({"an encoder": {"EK-FAC": bend.by_decile(scores, loss)}})
     """
     check_some("panels", panels)
     styles = {title: looks(f"the curves of {title!r}", curves) for title, curves in panels.items()}

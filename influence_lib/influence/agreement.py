@@ -15,6 +15,7 @@ __all__ = [
     "corrected_agreement",
     "partial_agreement",
     "percentile_difference",
+    "percentiles",
     "rank_agreement",
     "spearman",
     "top_overlap",
@@ -220,6 +221,17 @@ def top_overlap(a: Scores, b: Scores, k: int) -> float:
 def ranked(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return ranks from 1 along an axis, ties shared, in float64 whatever the dtype of the values is."""
     return rankdata(values.astype(np.float64), axis=axis)
+
+
+def percentiles(scores: Scores) -> np.ndarray:
+    """Return the percentile of each image among all, float64 in (0, 100), ties shared.
+
+    Examples
+    --------
+    >>> percentiles(scores).mean()
+    50.0
+    """
+    return 100 * (ranked(scores.values.numpy()) - 0.5) / len(scores)
 
 
 def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:

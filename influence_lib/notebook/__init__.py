@@ -13,7 +13,7 @@ notebook with one sentence for each wrong value::
 """
 
 from influence_lib.notebook.pages import files_shown, span, write_scores
-from influence_lib.notebook.parameters import Parameters, sentences
+from influence_lib.notebook.parameters import Parameters
 from influence_lib.notebook.settings import (
     EncoderParameters,
     Epochs,
@@ -34,7 +34,6 @@ __all__ = [
     "Parameters",
     "ScoreParameters",
     "files_shown",
-    "sentences",
     "span",
     "write_scores",
 ]

@@ -25,6 +25,11 @@ def files_shown(images: ImageSet, rows: Mapping[str, Tensor]) -> pd.DataFrame:
         Of a folder.
     rows : mapping of str to Tensor
         What `figures.image_rows` takes: title → positions in `images`.
+
+    Examples
+    --------
+    >>> mine = data.load("folder", root=folder)
+    >>> files_shown(mine, {"highest": torch.tensor([1, 0])})
     """
     files = images.attributes["file"].to_numpy()
     return pd.DataFrame({title: pd.Series(files[positions.numpy()]) for title, positions in rows.items()}).fillna("")
@@ -39,6 +44,11 @@ def write_scores(images: ImageSet, scores: Mapping[str, Scores]) -> Path:
         Of a folder.
     scores : mapping of str to Scores
         Name → scores of these images, averaged over the draws. The rows are sorted by the first, the highest on top.
+
+    Examples
+    --------
+    >>> mine = data.load("folder", root=folder)
+    >>> write_scores(mine, {"embedding norm": influence.embedding_norm(encoder, mine)})
     """
     classes = [images.class_names[label] if label >= 0 else "" for label in images.labels.tolist()]
     values = {name: score.values.tolist() for name, score in scores.items()}

@@ -1,23 +1,33 @@
 """The parameters of a notebook, checked."""
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self, get_args
 
-from influence_lib.errors import InputError
+from influence_lib.errors import InputError, sentences
 from influence_lib.optional import needed
 
 with needed("A notebook", "run `pip install pydantic`"):
     from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-__all__ = ["Parameters", "sentences"]
+__all__ = ["Parameters"]
 
-PREFIX = "Input should be "
 INJECTED = "# Parameters\n"  # the comment with which papermill opens the cell that it injects
 
 
 class Parameters(BaseModel):
-    """Base of a notebook's settings: immutable, and without any name that is not declared."""
+    """Base of a notebook's settings: immutable, and without any name that is not declared.
+
+    Examples
+    --------
+    >>> class Settings(Parameters):
+    ...     epochs: int
+    >>> Settings.check({"epochs": 5, "anything": "else"}).epochs
+    5
+    >>> Settings.check({"epochs": None})
+    Traceback (most recent call last):
+    influence_lib.errors.InputError: epochs is None, but it must be a valid integer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,40 +77,3 @@ def _injected(cells: Iterable[str]) -> set[str]:
     statements = [node for cell in cells if cell.startswith(INJECTED) for node in ast.parse(cell).body]
     targets = [target for node in statements if isinstance(node, ast.Assign) for target in node.targets]
     return {target.id for target in targets if isinstance(target, ast.Name)}
-
-
-def _parameter_name(where: tuple[int | str, ...]) -> str:
-    """Return the parameter and the index into it; what else pydantic lists are branches of a union."""
-    return str(where[0]) + "".join(f"[{part}]" for part in where[1:] if isinstance(part, int))
-
-
-def sentences(error: ValidationError, name: Callable[[tuple[int | str, ...]], str] = _parameter_name) -> str:
-    """Return one sentence for each wrong value; the branches of a union are alternatives in one sentence.
-
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-        What pydantic found.
-    name : callable
-        Turns pydantic's location of a value into what the user calls it.
-    """
-    wrong: dict[str, list[str]] = {}
-    values: dict[str, Any] = {}
-    said = []
-    for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
-            said.append(f"{message}.")  # about several values at once, which the message names
-        elif problem["type"] == "missing":
-            said.append(f"{name(problem['loc'])} is not set, but it must be.")
-        else:
-            wrong.setdefault(name(problem["loc"]), []).append(message)
-            values[name(problem["loc"])] = problem["input"]
-    return " ".join([*(_sentence(where, values[where], messages) for where, messages in wrong.items()), *said])
-
-
-def _sentence(name: str, value: Any, messages: list[str]) -> str:
-    if all(message.startswith(PREFIX) for message in messages):
-        return f"{name} is {value!r}, but it must be {', or '.join(m.removeprefix(PREFIX) for m in messages)}."
-    said = ", or ".join(messages)
-    return f"{name} is {value!r}, but it {said}." if said.startswith("must ") else f"{name} is {value!r}: {said}."

@@ -68,6 +68,12 @@ class ImageParameters(Parameters):
 
     A chapter narrows ``dataset`` to what it takes; ``folder`` is for the data set ``"folder"`` and nothing else. Which
     images are taken does not depend on ``seed``, which is that of everything else.
+
+    Examples
+    --------
+    >>> given = {"dataset": "controlled", "folder": "", "size": 32, "damaged": "error", "seed": 0}
+    >>> len(ImageParameters.check(given).some_images(50))
+    50
     """
 
     dataset: Literal["controlled", "cifar10", "cifar100", "fairface", "folder"]
@@ -92,7 +98,14 @@ class ImageParameters(Parameters):
 
 
 class EncoderParameters(ImageParameters):
-    """Settings of a chapter that trains encoders or reads trained ones."""
+    """Settings of a chapter that trains encoders or reads trained ones.
+
+    Examples
+    --------
+    >>> settings = EncoderParameters.check(given)  # the names and values of a chapter's first cell
+    >>> settings.recipe("byol").method
+    'byol'
+    """
 
     n: int = Field(ge=50)
     width: int = Field(ge=1, le=128)
@@ -156,7 +169,13 @@ class LongerParameters(EncoderParameters):
 
 
 class ScoreParameters(EncoderParameters):
-    """Settings of a chapter that scores images."""
+    """Settings of a chapter that scores images.
+
+    Examples
+    --------
+    >>> ScoreParameters.check(given).noise
+    GaussianNoise(mean=0.05, std=0.2, clamp=False)
+    """
 
     noise_mean: float
     noise_std: float = Field(gt=0)

@@ -1,33 +1,17 @@
-"""The command ``encoders``."""
+"""What the command ``encoders`` does."""
 
-import argparse
 import sys
+from argparse import Namespace
 
 from influence_lib import store
 from influence_lib.errors import InputError, check_integer, check_number
 from influence_lib.pretrain.queue import plan, table, work
 from influence_lib.pretrain.recipes import SHIPPED, Recipe, shipped
 
-__all__ = ["add_arguments"]
+__all__ = ["encoders"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``encoders [NAME …] [--train [--workers N] [--minutes M]] [--dry-run]``."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
-    parser.add_argument(
-        "--train", action="store_true", help="train what is missing and measure its accuracy; needs the image sets"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it takes here")
-    parser.add_argument("--workers", type=int, default=1, help="trainings at a time (default: 1)")
-    parser.add_argument("--minutes", type=float, help="stop then; what is not finished goes on another time")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: auto)")
-    parser.add_argument(
-        "--place", choices=("artifacts", "results"), default="artifacts", help="where new ones are kept"
-    )
-    parser.set_defaults(run=_encoders)
-
-
-def _encoders(arguments: argparse.Namespace) -> None:
+def encoders(arguments: Namespace) -> None:
     """Print a line for each encoder, trained first if that is asked for."""
     recipes = [shipped(name) for name in arguments.names] or list(SHIPPED)
     if arguments.dry_run:
@@ -42,7 +26,7 @@ def _encoders(arguments: argparse.Namespace) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _train(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
+def _train(recipes: list[Recipe], arguments: Namespace) -> None:
     """Train what is missing, here one after the other, or in processes of their own."""
     workers, place, device = check_integer("--workers", arguments.workers), arguments.place, arguments.device
     if arguments.minutes is not None:

@@ -16,15 +16,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from influence_lib import store
-from influence_lib.device import resolve_device
+from influence_lib.device import machine, resolve_device
 from influence_lib.pretrain.loop import pretrain
 from influence_lib.pretrain.recipes import SHIPPED, Recipe
+from influence_lib.text import duration
 
-__all__ = ["Job", "machine", "plan", "table", "work"]
+__all__ = ["Job", "plan", "table", "work"]
 
 TRIAL_BATCHES, TRIAL_EPOCHS = 3, 2  # of the training that measures the speed; the last epoch counts
 POLL = 0.2  # seconds between two looks at the workers
@@ -60,12 +60,6 @@ class Job:
     def name(self) -> str:
         """That of the last of its encoders."""
         return self.recipes[-1].name
-
-
-def machine(device: str = "auto") -> str:
-    """Return the kind of machine that trains: the name of the GPU, or ``"CPU"``."""
-    target = resolve_device(device)
-    return torch.cuda.get_device_name(target) if target.type == "cuda" else target.type.upper()
 
 
 def plan(recipes: Sequence[Recipe], device: str = "auto") -> list[Job]:
@@ -138,19 +132,15 @@ def table(jobs: Sequence[Job], device: str = "auto") -> str:
     width = max(len(job.name) for job in jobs)
     lines = [f"{'name':<{width}}  epochs   steps left    time"]
     lines += [
-        f"{job.name:<{width}}  {f'{job.epochs}/{job.of}':>6}  {job.steps:>11,}  {_duration(job.seconds):>6}"
+        f"{job.name:<{width}}  {f'{job.epochs}/{job.of}':>6}  {job.steps:>11,}  {duration(job.seconds):>6}"
         + (f"  left out: its twins were trained on {job.elsewhere}" if job.elsewhere else "")
         for job in jobs
     ]
     total = sum(job.seconds for job in jobs if not job.elsewhere)
     lines.append(
-        f"{len(jobs)} trainings, about {_duration(total)} one after the other on this machine ({machine(device)})."
+        f"{len(jobs)} trainings, about {duration(total)} one after the other on this machine ({machine(device)})."
     )
     return "\n".join(lines)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def work(

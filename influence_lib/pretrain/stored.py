@@ -92,7 +92,7 @@ def described(
     return settings, store.repository() / "artifacts" / "training" / store.digest({"kind": "training", **run})[:10]
 
 
-def stored_untrained(width: int = 16, seed: int = 0, stem_padding: int = 1, place: str = "artifacts") -> Encoder:
+def stored_untrained(width: int = 16, seed: int = 0, place: str = "artifacts") -> Encoder:
     """Return the stored encoder with random weights: the control of every claim about trained ones.
 
     Stored, in float32, because the same seed gives slightly different random weights on processors with other vector
@@ -100,8 +100,8 @@ def stored_untrained(width: int = 16, seed: int = 0, stem_padding: int = 1, plac
 
     Parameters
     ----------
-    width, stem_padding : int
-        Those of `build_encoder`.
+    width : int
+        That of `build_encoder`.
     seed : int
         Of the weights.
     place : {"artifacts", "results"}
@@ -120,7 +120,7 @@ def stored_untrained(width: int = 16, seed: int = 0, stem_padding: int = 1, plac
     seed = check_integer("seed", seed, least=0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = build_encoder(width, stem_padding)
+        encoder = build_encoder(width)
     label = f"untrained-width{width}" + (f"-seed{seed}" if seed else "")
     settings = {"kind": "encoder", "name": label, "method": "untrained", "seed": seed, **encoder.settings}
     result = store.get(settings, lambda: {"encoder": dict(encoder.state_dict()), "history": []}, place)

@@ -23,7 +23,7 @@ def all_agreements(scores: Mapping[str, Scores], seed: int = 0) -> dict[tuple[st
 
     Examples
     --------
-    >>> all_agreements({"a": a, "b": b})["a", "b"].value
+    >>> all_agreements({"EK-FAC": ekfac, "raw loss": loss})["EK-FAC", "raw loss"].value
     """
     return {(a, b): rank_agreement(scores[a], scores[b], seed) for a, b in combinations(scores, 2)}
 
@@ -58,7 +58,7 @@ def shared_top(reference: Scores, scores: Mapping[str, Scores], k: int) -> pd.Da
 
     Examples
     --------
-    >>> shared_top(scores["EK-FAC"], scores, k=20)
+    >>> shared_top(ekfac, {"raw loss": loss}, k=20).loc["raw loss", "shared"]
     """
     return pd.DataFrame(
         {
@@ -76,6 +76,11 @@ def top_size(n: int) -> int:
     ------
     InputError
         If `n` is no whole number above 0.
+
+    Examples
+    --------
+    >>> top_size(1000), top_size(100), top_size(12)
+    (20, 10, 6)
     """
     return max(1, min(max(10, check_integer("n", n) // 50), n // 2))
 

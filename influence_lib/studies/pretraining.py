@@ -14,7 +14,7 @@ from influence_lib.pretrain import METHODS, Encoder, Recipe, has_collapsed, scal
 from influence_lib.pretrain.augment import Augmentation
 from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.methods import DINOHead, Momentum
-from influence_lib.studies.replication import over_trainings
+from influence_lib.replication import over_trainings
 from influence_lib.studies.trend import Trend, over_scales
 
 __all__ = [
@@ -96,7 +96,13 @@ def augmented(images: ImageSet, number: int, seed: int = 0) -> tuple[Tensor, Ten
 
 
 def pairs_in_the_plane() -> Tensor:
-    """Return six points in the plane in two views, float32, 2×6×2: view, image, coordinate. Three are crowded."""
+    """Return six points in the plane in two views, float32, 2×6×2: view, image, coordinate. Three are crowded.
+
+    Examples
+    --------
+    >>> pairs_in_the_plane().shape
+    torch.Size([2, 6, 2])
+    """
     angles = torch.deg2rad(torch.tensor([20.0, 45, 75, 190, 215, 300]))
     lengths = torch.tensor([1.0, 1.2, 0.8, 0.9, 1.2, 1.0])
     turned = [torch.stack([(angles + turn).cos(), (angles + turn).sin()]) for turn in (-0.15, 0.15)]
@@ -220,7 +226,8 @@ def collapse(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> pd.DataF
 
     Examples
     --------
-    >>> collapse({"SimCLR": encoder.history})["collapsed"]
+    >>> collapse({"SimCLR": [{"spread": 0.01, "effective_rank": 1.2}]})["collapsed"].tolist()
+    [True]
     """
     if not histories:
         reject("the number of histories", 0, "1 or more")

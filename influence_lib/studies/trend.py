@@ -1,36 +1,17 @@
 """A claim's value against scale: epochs, training images or width.
 
-A `Trend` says how a value goes with the scale; the verdict on the claim is made elsewhere.
+It is a `finding.Trend`; the verdict on the claim is made elsewhere.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from influence_lib.errors import check_number, check_strings, reject
 from influence_lib.estimate import Estimate
+from influence_lib.finding import Trend
 from influence_lib.influence import Scores
 from influence_lib.studies.bend import agreement_at_the_top
 
-__all__ = ["Trend", "over_scales", "score_and_loss_over_scales"]
-
-
-@dataclass(frozen=True)
-class Trend:
-    """The values of some series at growing scales.
-
-    Attributes
-    ----------
-    over : str
-        What grows, such as ``"epochs"``.
-    at : tuple of float
-        The scales, increasing.
-    series : dict of str to tuple of Estimate
-        Name → one value for each scale.
-    """
-
-    over: str
-    at: tuple[float, ...]
-    series: dict[str, tuple[Estimate, ...]]
+__all__ = ["over_scales", "score_and_loss_over_scales"]
 
 
 def over_scales(over: str, series: Mapping[str, Mapping[float, Estimate]]) -> Trend:
@@ -90,7 +71,7 @@ def score_and_loss_over_scales(
     Examples
     --------
     >>> score_and_loss_over_scales("epochs", {6: (ekfac_6, loss_6), 24: (ekfac_24, loss_24), 60: (ekfac, loss)}).at
-    (6, 24, 60)
+    (6.0, 24.0, 60.0)
     """
     found = {scale: agreement_at_the_top(*pair, k, seed) for scale, pair in scores.items()}
     fields = {

@@ -185,7 +185,13 @@ def _timed(function: Callable[..., Check]) -> Callable[..., Check]:
 
 @_timed
 def symbolic(statement: Statement, formulas: Formulas | None = None) -> Check:
-    """Check a statement on symbols, with its corrected formulas or with others put in their place."""
+    """Check a statement on symbols, with its corrected formulas or with others put in their place.
+
+    Examples
+    --------
+    >>> symbolic(statement("lemma3")).passed
+    True
+    """
     check = Check("SymPy")
     f = formulas or statement.corrected
     for k, d in statement.sizes:
@@ -219,6 +225,11 @@ def numeric(
         How many encoders.
     largest_k, largest_d : int
         The sizes run through 1…k and 2…d; the largest are always among them.
+
+    Examples
+    --------
+    >>> numeric(statement("lemma3"), trials=2).passed
+    True
     """
     check = Check("numbers")
     f = formulas or statement.corrected
@@ -245,6 +256,11 @@ def sharpness(statement: Statement) -> Check:
     """Check that the verdict is sharp: the printed form fails at the counterexample, and the corrected one passes.
 
     For ``holds_with_assumptions`` the counterexample violates the added assumption and the claims must fail.
+
+    Examples
+    --------
+    >>> sharpness(statement("claim4_proof")).passed
+    True
     """
     check = Check("sharpness")
     if statement.counterexample is None:
@@ -256,7 +272,13 @@ def sharpness(statement: Statement) -> Check:
 
 
 def check(statement: Statement, *, seed: int = 0, trials: int = 12, largest_k: int = 5, largest_d: int = 8) -> Report:
-    """Run every check of one statement; see `numeric` for the parameters."""
+    """Run every check of one statement; see `numeric` for the parameters.
+
+    Examples
+    --------
+    >>> check(statement("lemma3"), trials=2).passed
+    True
+    """
     checks = [
         symbolic(statement),
         numeric(statement, seed=seed, trials=trials, largest_k=largest_k, largest_d=largest_d),

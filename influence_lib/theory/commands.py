@@ -1,8 +1,8 @@
-"""The command ``theory``: every statement with its verdict, checked."""
+"""What the command ``theory`` does: every statement with its verdict, checked."""
 
-import argparse
 import json
 import sys
+from argparse import Namespace
 from typing import Any
 
 from influence_lib.theory.checking import Report
@@ -11,17 +11,10 @@ from influence_lib.theory.plain import plain
 from influence_lib.theory.registry import STATEMENTS, check_all, statement
 from influence_lib.theory.statement import Verdict
 
-__all__ = ["add_arguments"]
+__all__ = ["verdicts"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``theory [ID] [--json]``."""
-    parser.add_argument("id", nargs="?", help="explain this statement alone, such as thm1")
-    parser.add_argument("--json", action="store_true", help="print id, verdict, checks and seconds as JSON")
-    parser.set_defaults(run=_run)
-
-
-def _run(arguments: argparse.Namespace) -> int:
+def verdicts(arguments: Namespace) -> int:
     """Check, print, and return 1 if a check failed."""
     names = list(STATEMENTS) if arguments.id is None else [statement(arguments.id).id]
     reports = check_all(names, progress=arguments.id is None)

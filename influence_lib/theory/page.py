@@ -59,7 +59,13 @@ class Example:
 
 
 def counterexamples(statement: Statement) -> list[Example]:
-    """Return the counterexample of a statement, computed; empty where it holds."""
+    """Return the counterexample of a statement, computed; empty where it holds.
+
+    Examples
+    --------
+    >>> len(counterexamples(statement("claim4_proof"))), counterexamples(statement("lemma3"))
+    (1, [])
+    """
     if statement.counterexample is None:
         return []
     printed = _until_undefined(statement.counterexample(statement.printed))
@@ -108,6 +114,11 @@ def grid(statements: Iterable[Statement]) -> str:
     """Return the paper's statements as a picture: a coloured letter each that leads to it, and what the letters mean.
 
     Those of this companion are left out.
+
+    Examples
+    --------
+    >>> 'href="#thm1"' in grid(STATEMENTS.values())
+    True
     """
     chosen = [entry for entry in statements if entry.place != OURS]
     counts = Counter(entry.verdict for entry in chosen)
@@ -130,7 +141,13 @@ def _cell(entry: Statement) -> str:
 
 
 def overview(statements: Iterable[Statement]) -> str:
-    """Return a folded table of statements: what each is called, its verdict, and the finding in one line."""
+    """Return a folded table of statements: what each is called, its verdict, and the finding in one line.
+
+    Examples
+    --------
+    >>> overview(STATEMENTS.values()).splitlines()[0]
+    '::::{dropdown} All 39 statements, a line each'
+    """
     chosen = list(statements)
     rows = [_row("Statement", "Verdict", "In one line")]
     rows += [_row(f"{{prf:ref}}`{s.id}`: {s.title}\n\n    `{s.id}`", badge(s.verdict), s.line) for s in chosen]
@@ -147,6 +164,11 @@ def section(report: Report) -> str:
     """Return one statement with its verdict; what was found, the proof, the counterexample and the check are folded.
 
     What is found stays in sight for a theorem of this companion, of which the paper says nothing.
+
+    Examples
+    --------
+    >>> section(check(statement("lemma3"), trials=2)).splitlines()[1]
+    ':label: lemma3'
     """
     s = report.statement
     kind = "theorem" if s.place == OURS else "proposition"

@@ -33,6 +33,11 @@ def statement(name: str) -> Statement:
     ------
     InputError
         If there is none.
+
+    Examples
+    --------
+    >>> statement("lemma3").verdict
+    'holds'
     """
     if name not in STATEMENTS:
         reject("the id of a statement", name, list(STATEMENTS))
@@ -68,6 +73,11 @@ def check_all(
     ------
     InputError
         If an id is unknown or a size too small.
+
+    Examples
+    --------
+    >>> check_all(["lemma3"], trials=2, progress=False)["lemma3"].passed
+    True
     """
     chosen = [statement(name) for name in (STATEMENTS if names is None else names)]
     return {

@@ -54,9 +54,9 @@ def at_most(label: str, left: Any, right: Any) -> Claim:
     return Claim(label, left, right, "≤")
 
 
-def differ(label: str, left: Any, right: Any, *, scale: Any = None) -> Claim:
+def differ(label: str, left: Any, right: Any) -> Claim:
     """Return the claim that the sides are not equal."""
-    return Claim(label, left, right, "≠", scale=scale)
+    return Claim(label, left, right, "≠")
 
 
 Formulas: TypeAlias = SimpleNamespace  # name → callable, as the claims see them
@@ -75,6 +75,11 @@ class Formula:
         The paper's, where it is another one.
     bound : {"upper", "lower"}, optional
         Set where the formula bounds a quantity and does not equal it.
+
+    Examples
+    --------
+    >>> Formula(holds=lambda x: 2 * x, printed=lambda x: x).holds(3)
+    6
     """
 
     holds: Callable[..., Any]

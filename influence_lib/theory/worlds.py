@@ -30,7 +30,13 @@ class World(Protocol):
 
 
 class Symbols:
-    """The world of SymPy: everything is a rational function of free real symbols."""
+    """The world of SymPy: everything is a rational function of free real symbols.
+
+    Examples
+    --------
+    >>> Symbols(1, 2).matrix("W", 1, 2)
+    Matrix([[W0, W1]])
+    """
 
     def __init__(self, k: int, d: int) -> None:
         self.k, self.d = k, d
@@ -69,6 +75,10 @@ class Numbers:
         Size of the encoder.
     seed : int
         Of the generator; the same seed gives the same matrices.
+
+    Examples
+    --------
+    >>> Numbers(1, 2, seed=0).unit("δ", 2).norm()
     """
 
     def __init__(self, k: int, d: int, seed: int) -> None:

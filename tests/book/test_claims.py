@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from influence_lib.book.claims import Claim, Margin, judge, of_row
 from influence_lib.estimate import Estimate
-from influence_lib.studies.findings import Finding
-from influence_lib.studies.replication import over_trainings, power, standard_error
-from influence_lib.studies.trend import Trend, over_scales
+from influence_lib.finding import Finding, Trend
+from influence_lib.replication import over_trainings, power, standard_error
+from influence_lib.studies.trend import over_scales
 
 SAID: dict[str, Any] = {
     "says": "They agree",

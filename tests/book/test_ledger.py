@@ -18,9 +18,9 @@ from influence_lib.book.findings import read_findings, write_findings
 from influence_lib.cli import main
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
+from influence_lib.finding import Finding
 from influence_lib.store import repository
 from influence_lib.studies import findings as studies
-from influence_lib.studies.findings import Finding
 from influence_lib.studies.findings.single import _two_trainings as two_trainings
 from influence_lib.theory.statement import OURS
 

@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ('<video poster="https://e.org/p.png"></video>', "<video poster> loads"),
         ("<style>@import 'https://e.org/x.css';</style>", "a style loads https://e.org/x.css"),
         ('<div style="background: url(//e.org/b.png)"></div>', "a style loads //e.org/b.png"),
+        ('<p id="a"></p><p id="a"></p><p id="b"></p>', "the id a is given 2 times"),
         (
             '<div class="cell_output"><div class="traceback"></div></div>',
             "error",
@@ -96,12 +97,17 @@ def small_book(root: Path, text: str) -> tuple[Book, list[Chapter]]:
 
 
 def test_a_real_build_is_offline_and_has_alt_text(tmp_path: Path) -> None:
-    text = "# One\n\nMathematics $x^2$, {cite:p}`koh2017` and {numref}`fig-dot`.\n\n```{bibliography}\n```"
-    book, every = small_book(tmp_path, text)
+    statements = "".join(
+        f"::::{{prf:proposition}} {name}\n:label: {name}\n\nTrue.\n::::\n\n:::{{prf:proof}}\nAs seen.\n:::\n\n"
+        for name in ("first", "second")
+    )
+    text = "Mathematics $x^2$, {cite:p}`koh2017` and {numref}`fig-dot`.\n\n```{bibliography}\n```"
+    book, every = small_book(tmp_path, f"# One\n\n{statements}{text}")
     render(every, book)
     check_pages(book.html)
     html = (book.html / "book" / "_executed" / "01_one.html").read_text()
     assert 'alt="One dot"' in html
+    assert {"first", "first-content", "first-proof", "second-proof"} <= set(re.findall(r'id="([a-z-]+)"', html))
     assert '<span class="std std-numref">Fig. 1</span>' in html
     assert re.search(r'Fig\. 1 </span><span class="caption-text">A dot\.', html)
     (script,) = re.findall(r'src="([^"]*mathjax[^"]*\.js)[^"]*"', html)

@@ -1,4 +1,4 @@
-"""The prose pages: the examples of the library's pages run, and every reference leads out."""
+"""The prose pages: their examples run, every reference leads out, and the map of the files is true."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,14 @@ import pytest
 
 from influence_lib.store import repository
 
-BOOK = repository() / "book"
+ROOT = repository()
+BOOK = ROOT / "book"
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = sorted(page for page in (BOOK / "api").glob("*.md") if EXAMPLE.search(page.read_text(encoding="utf-8")))
 
 
 def test_there_are_examples():
-    assert {"index", "data", "pretrain", "influence", "theory", "store", "estimate"} <= {page.stem for page in PAGES}
+    assert {page.stem for page in PAGES} == {page.stem for page in (BOOK / "api").glob("*.md")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -31,5 +32,16 @@ def test_every_reference_has_an_address():
 
 def test_every_export_is_on_a_page():
     text = "".join(page.read_text(encoding="utf-8") for page in (BOOK / "api").glob("*.md"))
-    for name in ("data", "pretrain", "influence", "studies", "theory", "store", "estimate"):
+    rooms = ("data", "pretrain", "influence", "studies", "theory", "figures", "notebook", "book")
+    within = ("studies.bend", "studies.scoring", "studies.trend", "theory.curves")
+    for name in (*rooms, *within, "checkout", "errors", "estimate", "finding", "replication", "store"):
         assert f".. automodule:: influence_lib.{name}\n   :members:\n" in text
+
+
+def test_the_map_of_the_readme_leads_to_files_that_are_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("| to change |")[2].partition("\n\n")[0]
+    places = re.findall(r"`([\w/]+(?:\.\w+|/))`", table)
+    assert len(places) > 25
+    rooms = (ROOT / "influence_lib", ROOT, BOOK)
+    assert [place for place in places if not any((room / place).exists() for room in rooms)] == []

@@ -1,6 +1,5 @@
 """The runner: parameters, execution, manifests, and what is refused."""
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -11,10 +10,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from influence_lib.book import Book, BookError, add_arguments, build, commands
+from influence_lib.book import Book, BookError, build, commands
 from influence_lib.book.chapters import Chapter, chapters, profiles
 from influence_lib.book.execute import execute, executed_file, manifest_file, tidy
 from influence_lib.book.freshness import refuse_unfit, stale
+from influence_lib.cli import main
 from influence_lib.errors import InputError
 from influence_lib.influence.curvature.cost import Plan
 
@@ -238,7 +238,7 @@ def test_a_failed_chapter_says_so_and_replaces_nothing(
     book.executed.mkdir(parents=True)
     executed_file(book, "01_one").write_text("the page of before")
     (book.root / "book" / "ledger.yml").write_text(LEDGER)
-    status = run(book, monkeypatch)
+    status = main(["book", "--root", str(book.root)])
     said = capsys.readouterr().err
     assert status == 1
     sentence = "error: notebooks/01_one.md with the profile smoke: epochs is 2, but it must be at least 3."
@@ -258,13 +258,6 @@ def test_a_page_that_cannot_be_written_is_a_sentence(book: Book, monkeypatch: py
 
 
 LEDGER = "sections: [{title: T, about: A, rows: [{id: A-T1, item: x}]}]"
-
-
-def run(book: Book, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    parsed = parser.parse_args(["--root", str(book.root), *arguments])
-    return parsed.run(parsed)
 
 
 def test_only_what_needs_it_is_executed(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

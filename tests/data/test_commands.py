@@ -1,11 +1,10 @@
-import argparse
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 
 from influence_lib import data
-from influence_lib.data.commands import add_arguments
+from influence_lib.cli import main
 from influence_lib.data.hub import download
 from influence_lib.data.loading import data_root
 from influence_lib.errors import InputError
@@ -13,10 +12,7 @@ from tests.data.conftest import encode, random_images, write_parquet
 
 
 def run(*words: str) -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    arguments = parser.parse_args(words)
-    arguments.run(arguments)
+    assert main(["data", *words]) == 0
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+import torch
 
 from influence_lib import store
 from influence_lib.cli import main
@@ -133,7 +134,7 @@ def test_a_worker_is_the_command_itself(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("workers", "kind", "there"), [(1, "cuda", True), (2, "cpu", True), (2, "cuda", False)])
 def test_a_gpu_is_shared_only_where_that_can_be(workers, kind, there, monkeypatch):
     monkeypatch.setattr(module.shutil, "which", lambda name: "/bin/mps" if there else None)
-    monkeypatch.setattr(module, "resolve_device", lambda device: module.torch.device(kind))
+    monkeypatch.setattr(module, "resolve_device", lambda device: torch.device(kind))
     monkeypatch.setattr(module.subprocess, "run", None)
     with module._mps("auto", workers) as shared:
         assert shared == {}
@@ -142,7 +143,7 @@ def test_a_gpu_is_shared_only_where_that_can_be(workers, kind, there, monkeypatc
 def test_the_gpu_is_given_back(monkeypatch):
     calls = []
     monkeypatch.setattr(module.shutil, "which", lambda name: "/bin/mps")
-    monkeypatch.setattr(module, "resolve_device", lambda device: module.torch.device("cuda"))
+    monkeypatch.setattr(module, "resolve_device", lambda device: torch.device("cuda"))
     monkeypatch.setattr(module.subprocess, "run", lambda command, **named: calls.append((command, named.get("input"))))
     with module._mps("auto", 2) as shared:
         assert shared["CUDA_MPS_PIPE_DIRECTORY"]

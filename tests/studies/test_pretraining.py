@@ -8,6 +8,7 @@ from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.pretrain import METHODS, Recipe, build_encoder
 from influence_lib.pretrain.collapse import MIN_SPREAD
+from influence_lib.replication import over_trainings
 from influence_lib.studies import (
     accuracies,
     accuracies_along,
@@ -19,7 +20,6 @@ from influence_lib.studies import (
     loss_directions,
     pairs_in_the_plane,
 )
-from influence_lib.studies.replication import over_trainings
 
 
 @pytest.fixture(scope="module")

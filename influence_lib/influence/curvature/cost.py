@@ -15,6 +15,7 @@ from influence_lib.influence.curvature.problem import MANY, SPACING, STRIPS, Fit
 from influence_lib.influence.curvature.truncated import BANDS, CHECKED, layer_ranks
 from influence_lib.influence.views.pairs import BATCH_SIZE
 from influence_lib.influence.views.source import GradientSource
+from influence_lib.text import duration
 
 __all__ = ["Cost", "LayerSize", "Plan", "all_operations", "layer_sizes", "matmul_rate", "operations", "preflight"]
 
@@ -113,7 +114,7 @@ class Plan:
 
     def __str__(self) -> str:
         return (
-            f"{self.pairs:,} pairs of views: about {_duration(self.seconds)} and {self.memory / GIB:.1f} GiB"
+            f"{self.pairs:,} pairs of views: about {duration(self.seconds)} and {self.memory / GIB:.1f} GiB"
             f" of the {self.available / GIB:.1f} GiB that are free"
         )
 
@@ -256,9 +257,3 @@ def _available(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -8,7 +8,6 @@ from influence_lib.studies.bend.factors import (
     curves,
     factors_of_score,
     layer_shares,
-    view_gains,
 )
 from influence_lib.studies.bend.gradients import GradientParts, gradient_parts
 from influence_lib.studies.bend.top import (
@@ -38,5 +37,4 @@ __all__ = [
     "gradient_parts",
     "layer_shares",
     "top_images",
-    "view_gains",
 ]

@@ -51,11 +51,6 @@ class Bend:
     below: Estimate
     above: Estimate
 
-    @property
-    def bends(self) -> bool:
-        """Whether the score flattens or falls, clear of noise."""
-        return self.shape in ("flattens", "falls")
-
 
 def by_decile(score: Scores, loss: Scores, seed: int = 0) -> pd.DataFrame:
     """Return the median score in each tenth of the images by their loss.

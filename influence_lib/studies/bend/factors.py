@@ -16,7 +16,7 @@ from influence_lib.influence.agreement import check_comparable, spearman
 from influence_lib.studies.bend.curve import by_decile, logarithms_of
 from influence_lib.studies.bend.gradients import GradientParts
 
-__all__ = ["FACTORS", "BendingFactors", "bending_factors", "curves", "factors_of_score", "layer_shares", "view_gains"]
+__all__ = ["FACTORS", "BendingFactors", "bending_factors", "curves", "factors_of_score", "layer_shares"]
 
 Array = npt.NDArray[np.float64]
 
@@ -132,11 +132,6 @@ class BendingFactors:
         """The factor whose slope falls most from below to above."""
         return min(FACTORS, key=lambda name: self.table.loc[name, "change"].value)
 
-    @property
-    def share_of_fall(self) -> float:
-        """The change of that factor's slope over the change of the score's."""
-        return float(self.table.loc[self.falls_most, "change"].value / self.table.loc["score", "change"].value)
-
 
 def bending_factors(parts: GradientParts, score: Scores, at: float, seed: int = 0) -> BendingFactors:
     """Return how the factors of a score go with the loss below and above some loss.
@@ -163,31 +158,6 @@ def bending_factors(parts: GradientParts, score: Scores, at: float, seed: int = 
     """
     factors = factors_of_score(parts, score)
     return BendingFactors(at, _against_loss({**factors, "score": score}, parts, at, seed))
-
-
-def view_gains(parts: GradientParts, at: float, seed: int = 0) -> pd.DataFrame:
-    """Return how the gain of either Jacobian goes with the loss: ‖g_x‖²/‖∂L/∂z‖² and ‖g_x̂‖²/‖∂L/∂ẑ‖².
-
-    Returns
-    -------
-    DataFrame
-        Two rows, ``"x"`` and ``"x̂"``, with the columns of `BendingFactors.table`.
-
-    Raises
-    ------
-    InputError
-        As `bending_factors` does.
-
-    Examples
-    --------
-    >>> view_gains(parts, at=0.3).loc["x̂", "change"].below(0)
-    """
-    gradients = {"x": (parts.through_x, parts.length), "x̂": (parts.through_x_hat, parts.length_hat)}
-    gains = {
-        view: through.double().mean(dim=0) / (parts.loss * (2 - parts.loss) / length**2).double().mean(dim=0)
-        for view, (through, length) in gradients.items()
-    }
-    return _against_loss({view: Scores(gain[None], parts.ids, {}) for view, gain in gains.items()}, parts, at, seed)
 
 
 def layer_shares(parts: GradientParts, at: float, seed: int = 0) -> pd.DataFrame:

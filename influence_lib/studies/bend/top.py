@@ -10,7 +10,7 @@ import torch
 from influence_lib.errors import check_integer, reject
 from influence_lib.estimate import Estimate, bootstrapped
 from influence_lib.influence import Scores, rank_agreement
-from influence_lib.influence.agreement import check_comparable, ranked, spearman
+from influence_lib.influence.agreement import check_comparable, percentiles, spearman
 from influence_lib.studies.comparison import top_size
 
 __all__ = ["TopAgreement", "TopImages", "agreement_at_the_top", "agreements_at_the_top", "top_images"]
@@ -64,7 +64,7 @@ def agreement_at_the_top(score: Scores, loss: Scores, k: int | None = None, seed
 
     Examples
     --------
-    >>> agreement_at_the_top(ekfac, loss, k=100).within.value
+    >>> agreement_at_the_top(ekfac, loss, k=20).within.value
     """
     check_comparable(score, loss)
     overall = rank_agreement(score, loss, seed)
@@ -201,13 +201,13 @@ def top_images(
     if n and not 0 <= int(labels.min()) <= int(labels.max()) < len(class_names):
         reject("labels", f"from {int(labels.min())} to {int(labels.max())}", f"from 0 to {len(class_names) - 1}")
     k = check_integer("k", top_size(n) if k is None else k, 1, n)
-    percentile = {name: 100 * (ranked(each.values.numpy()) - 0.5) / n for name, each in statistics.items()}
+    among_all = {name: percentiles(each) for name, each in statistics.items()}
     highest = {name: each.highest(k).numpy() for name, each in scores.items()}
-    percentiles = {
-        score: {name: float(np.median(values[top])) for name, values in percentile.items()}
+    medians = {
+        score: {name: float(np.median(values[top])) for name, values in among_all.items()}
         for score, top in highest.items()
     }
     counts = {score: np.bincount(labels.numpy()[top], minlength=len(class_names)) for score, top in highest.items()}
     classes = pd.DataFrame(counts, index=list(class_names))
     some = classes[classes.sum(axis=1) > 0]
-    return TopImages(pd.DataFrame(percentiles), some.loc[some.sum(axis=1).sort_values(ascending=False).index])
+    return TopImages(pd.DataFrame(medians), some.loc[some.sum(axis=1).sort_values(ascending=False).index])

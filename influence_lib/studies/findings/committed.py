@@ -1,19 +1,18 @@
 """What is committed under ``results/``, found by the names of encoders, and the findings that are made of it."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from influence_lib import store
-from influence_lib.errors import InputError, check_integer, reject
+from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, Perturbation, Scores
 from influence_lib.pretrain import SHIPPED, shipped
 from influence_lib.studies.pretraining import has_learned
-from influence_lib.studies.trend import Trend
 
-__all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "WITHOUT_LABELS", "Finding", "Results"]
+__all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "WITHOUT_LABELS", "Results"]
 
 METHODS = ("simclr", "byol", "barlow")  # those that the paper compares
 WITHOUT_LABELS = (*METHODS, "vicreg", "dino", "moco")
@@ -25,38 +24,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "gradient_norm": {"score": "self_influence", "curvature": "identity"},
     "raw_loss": {"score": "raw_loss"},
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a study found, as ``results/findings/`` holds it.
-
-    Attributes
-    ----------
-    values : dict of str to Estimate
-        Name → number; a single number has the name ``""``.
-    trainings : int
-        Independent trainings, or pairs of them where two are compared; 0 where no encoder was trained.
-    gate : bool, optional
-        Whether all encoders learned something, by the rule of the ledger; None where that was not measured.
-    trend : Trend, optional
-        The same at other scales.
-
-    Raises
-    ------
-    InputError
-        If there are no values, or a number is not allowed.
-    """
-
-    values: dict[str, Estimate]
-    trainings: int
-    gate: bool | None = None
-    trend: Trend | None = None
-
-    def __post_init__(self) -> None:
-        if not self.values:
-            reject("the number of values", 0, "1 or more")
-        check_integer("trainings", self.trainings, least=0)
 
 
 class Results:

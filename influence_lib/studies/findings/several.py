@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from influence_lib.estimate import Estimate
+from influence_lib.finding import Finding, Trend
 from influence_lib.influence import TABLE_4, GaussianNoise, Scores
 from influence_lib.pretrain import Recipe
-from influence_lib.studies.findings.committed import KINDS, METHODS, NOISE, Finding, Results
+from influence_lib.studies.findings.committed import KINDS, METHODS, NOISE, Results
 from influence_lib.studies.stability import agreement_of_trainings, along_trainings, correlation_with, shift
-from influence_lib.studies.trend import Trend
 
 __all__ = ["replication"]
 

@@ -10,6 +10,7 @@ from scipy.stats import skew
 
 from influence_lib import theory
 from influence_lib.estimate import Estimate, bootstrapped, mean, share
+from influence_lib.finding import Finding
 from influence_lib.influence import TABLE_4, GaussianNoise, Scores, partial_agreement, rank_agreement
 from influence_lib.studies.findings.committed import (
     DATASETS,
@@ -17,7 +18,6 @@ from influence_lib.studies.findings.committed import (
     METHODS,
     NOISE,
     WITHOUT_LABELS,
-    Finding,
     Results,
 )
 from influence_lib.studies.stability import STRENGTHS, distributions, orders, two_readings

@@ -82,7 +82,7 @@ def train_small_encoder(images: ImageSet, noise: GaussianNoise, seed: int = 0) -
     pixels = images.images.float() / 255
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(check_integer("seed", seed, 0))
-        encoder = _two_convolutions()
+        encoder = untrained()
         optimizer = torch.optim.Adam(encoder.parameters(), lr=RATE)
         for _ in range(STEPS):
             x = pixels[torch.randperm(len(pixels))[:BATCH]]
@@ -95,7 +95,8 @@ def train_small_encoder(images: ImageSet, noise: GaussianNoise, seed: int = 0) -
     return encoder
 
 
-def _two_convolutions() -> nn.Sequential:
+def untrained() -> nn.Sequential:
+    """Return the encoder of `train_small_encoder` with the weights that it begins with."""
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(3, 4, 3, stride=2, padding=1),

@@ -123,7 +123,7 @@ def moments(distributions: Mapping[str, LogScores]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> moments(PAPER_LOG_SCORES["cifar10"]).loc["byol", "μ"]
+    >>> float(moments(PAPER_LOG_SCORES["cifar10"]).loc["byol", "μ"])
     8.47
     """
     return pd.DataFrame(

@@ -11,8 +11,8 @@ from influence_lib.estimate import Estimate
 from influence_lib.influence import Scores, top_overlap
 from influence_lib.influence.agreement import check_comparable
 from influence_lib.influence.scores import rank_correlation
+from influence_lib.replication import over_pairs, over_trainings
 from influence_lib.studies.comparison import top_size
-from influence_lib.studies.replication import over_pairs, over_trainings
 from influence_lib.studies.trend import Trend, over_scales
 
 __all__ = [
@@ -67,7 +67,9 @@ def along_trainings(
 
     Examples
     --------
-    >>> found = along_trainings({5: [{"EK-FAC": first, "raw loss": loss}, ...], 10: [...], 20: [...]})
+    >>> pairs = ((first, first_loss), (second, second_loss), (third, third_loss))
+    >>> trainings = [{"EK-FAC": score, "raw loss": loss} for score, loss in pairs]
+    >>> found = along_trainings({5: trainings, 10: trainings, 20: trainings})
     >>> found.between.series["EK-FAC"][-1].below(0.96)
     """
     if not all(scores.values()) or not scores:

@@ -57,7 +57,7 @@ def strongest(agreements: Mapping[str, Mapping[str, Estimate]]) -> str:
 
     Examples
     --------
-    >>> strongest({name: correlates(score, statistics) for name, score in scores.items()})
+    >>> strongest({"SimCLR": correlates(simclr, statistics), "BYOL": correlates(byol, statistics)})
     """
     if not agreements or not all(agreements.values()):
         raise InputError("there is nothing to compare: it takes a score and a statistic at least.")

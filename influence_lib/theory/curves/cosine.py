@@ -80,6 +80,12 @@ def cosine_and_euclidean(k: int = 3, d: int = 10, n: int = 400, eps: float = 0.0
     ------
     InputError
         If `k`, `d`, `n` or `eps` is not allowed.
+
+    Examples
+    --------
+    >>> found = cosine_and_euclidean(n=50)
+    >>> found.corrected.spearman > found.raw.spearman
+    True
     """
     _check_cosine(k, d)
     at_least("n", n, 2)
@@ -125,6 +131,12 @@ def cosine_loss(a: Tensor, u: Tensor, eps: float) -> Tensor:
     -------
     Tensor of shape (...)
         Losses in [0, 2].
+
+    Examples
+    --------
+    >>> a, u = torch.tensor([[3.0, 0.0], [0.0, 4.0]]).double()
+    >>> round(cosine_loss(a, u, eps=1.0).item(), 6)  # a triangle with the sides 3, 4 and 5
+    0.4
     """
     unit = a / a.norm(dim=-1, keepdim=True)
     along = (u * unit).sum(-1, keepdim=True)
@@ -198,6 +210,11 @@ def orders(k: int = 3, d: int = 5, damping: float = 1e-2, seed: int = 0) -> Orde
     ------
     InputError
         If `k`, `d` or `damping` is not allowed.
+
+    Examples
+    --------
+    >>> round(orders().theorem.slope)  # ε²
+    2
     """
     _check_cosine(k, d)
     positive("damping", damping)

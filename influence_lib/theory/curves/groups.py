@@ -76,6 +76,11 @@ def group_remainder(k: int = 3, d: int = 8, n: int = 24, seed: int = 0) -> Group
     ------
     InputError
         If `k`, `d` or `n` is not allowed.
+
+    Examples
+    --------
+    >>> group_remainder(n=4).sizes.tolist()
+    [2, 3, 4]
     """
     at_least("k", k, 1)
     at_least("d", d, 1)

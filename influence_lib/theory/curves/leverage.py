@@ -58,7 +58,13 @@ class LeveragePlane:
 
 
 def minimal_flip() -> LeveragePlane:
-    """Return the smallest change of order: δ = (e₁, e₁, e₂) and W = (4, 3)."""
+    """Return the smallest change of order: δ = (e₁, e₁, e₂) and W = (4, 3).
+
+    Examples
+    --------
+    >>> len(minimal_flip().flips)  # pairs that change order
+    2
+    """
     return _plane(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64), (4.0, 3.0))
 
 
@@ -78,6 +84,11 @@ def leverage_plane(n: int = 12, encoder: Sequence[float] = (4.0, 3.0), seed: int
     ------
     InputError
         If `n` or `encoder` is not allowed.
+
+    Examples
+    --------
+    >>> leverage_plane(8).directions.shape
+    (8, 2)
     """
     at_least("n", n, 3)
     if len(encoder) != 2 or not all(math.isfinite(w) for w in encoder) or not any(encoder):

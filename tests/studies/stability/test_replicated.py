@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from influence_lib.errors import InputError
+from influence_lib.replication import over_trainings
 from influence_lib.studies.bend import agreement_at_the_top
-from influence_lib.studies.replication import over_trainings
 from influence_lib.studies.stability import (
     agreement_of_trainings,
     along_trainings,

@@ -6,6 +6,7 @@ would give. With three trainings the second is wide, and Student's t makes it as
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import nct
@@ -13,12 +14,12 @@ from scipy.stats import t as student
 
 from influence_lib.errors import check_number, reject
 from influence_lib.estimate import Estimate
-from influence_lib.influence import Scores
 
 __all__ = ["over_pairs", "over_trainings", "power", "standard_error"]
 
 LEVEL = 0.95  # of every interval
 UNIT = "training"
+One = TypeVar("One")  # what there is of one training, such as its scores
 
 
 def over_trainings(values: Sequence[float]) -> Estimate:
@@ -43,7 +44,7 @@ def over_trainings(values: Sequence[float]) -> Estimate:
     return _with_interval(float(np.mean(numbers)), float(np.std(numbers, ddof=1)) / len(numbers) ** 0.5, len(numbers))
 
 
-def over_pairs(statistic: Callable[[Scores, Scores], float], scores: Sequence[Scores]) -> Estimate:
+def over_pairs(statistic: Callable[[One, One], float], scores: Sequence[One]) -> Estimate:
     """Return the mean of a number over all pairs of trainings, with an interval over trainings.
 
     Pairs share trainings, so their numbers are not independent: the standard error is the jackknife's, which leaves

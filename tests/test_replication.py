@@ -8,7 +8,7 @@ from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.influence import Scores
 from influence_lib.influence.agreement import spearman
-from influence_lib.studies.replication import over_pairs, over_trainings, power, standard_error
+from influence_lib.replication import over_pairs, over_trainings, power, standard_error
 from tests.studies.scores import scores_of
 
 RNG = np.random.default_rng(0)
