@@ -121,8 +121,13 @@ LONGER = {name: value for name, value in GIVEN.items() if name not in ("method",
 
 
 def test_longer_trainings_are_those_of_other_seeds_along_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipes = []
-    monkeypatch.setattr(pretrain.Recipe, "encoder", lambda recipe, place, device: recipes.append(recipe) or recipe)
+    recipes: list[pretrain.Recipe] = []
+
+    def kept(recipe: pretrain.Recipe, *_: str) -> pretrain.Recipe:
+        recipes.append(recipe)
+        return recipe
+
+    monkeypatch.setattr(pretrain.Recipe, "encoder", kept)
     found = Longer.check(LONGER | {"seed": 5}).along_trainings("byol")
     assert list(found) == [1, 2]
     expected = [(60, 2, seed, stop) for stop in (1, None) for seed in (5, 6, 7)]
