@@ -1,4 +1,4 @@
-"""The command line: ``python -m influence_lib data | encoders | results | theory | ledger | book``.
+"""The command line: ``python -m influence_lib data | encoders | results | theory | fairness | ledger | book``.
 
 Each command has a module whose `add_arguments(parser)` declares its arguments and what runs it. Only the module of
 the command that is asked for is imported, since most of them import torch. An `InputError` is printed as one
@@ -23,6 +23,7 @@ COMMANDS = {
     "encoders": ("influence_lib.pretrain.commands", "list the encoders that ship, or train them again"),
     "results": ("influence_lib.results", "list the results on disk, or show one with its settings"),
     "theory": ("influence_lib.theory.commands", "check every statement of the paper and print the verdicts"),
+    "fairness": ("influence_lib.studies.fairness.commands", "say which groups are at the ends of the scores of a CSV"),
     "ledger": (
         "influence_lib.book.ledger_command",
         "print every row with the verdict that follows from the findings",
