@@ -67,5 +67,6 @@ def _left(found: Audit, scores: pd.Series, groups: pd.DataFrame, measured: pd.Da
         for name in groups.columns:
             odds = adjusted_odds(np.asarray(at_end), groups[name].astype(str).tolist(), measured)
             for group, row in odds.iterrows():
-                yield f"| {end} | {group} ({name}) | {row['alone']:.2f} | {row['adjusted']:.2f} | {row['e_value']:.2f} |"
-    yield "\nThe E-value is how strongly something unmeasured would have to go with both group and end to explain the rest."
+                both = f"{row['alone']:.2f} | {row['adjusted']:.2f}"
+                yield f"| {end} | {group} ({name}) | {both} | {row['e_value']:.2f} |"
+    yield "\nThe E-value is how strongly something unmeasured would have to go with both group and end to explain it."

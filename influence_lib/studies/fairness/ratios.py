@@ -41,9 +41,8 @@ def null_counts(total: int, members: int, k: int, level: float = 0.95) -> tuple[
     >>> null_counts(10_500, 1_500, 100)  # of seven equal groups
     (8, 21)
     """
-    law, tail = _law(total, members, k), (1 - check_number("level", level, above=0, most=1)) / 2
-    low, high = int(law.ppf(tail)), int(law.isf(tail))
-    return low, high
+    pool, tail = _pool(total, members, k), (1 - check_number("level", level, above=0, most=1)) / 2
+    return int(hypergeom.ppf(tail, *pool)), int(hypergeom.isf(tail, *pool))
 
 
 def p_value(count: int, total: int, members: int, k: int) -> float:
@@ -68,9 +67,9 @@ def p_value(count: int, total: int, members: int, k: int) -> float:
     >>> round(p_value(24, 10_500, 1_500, 100), 4)
     0.0127
     """
-    law = _law(total, members, k)
-    _check_count(count, total, members, k)
-    return float(min(1.0, 2 * min(law.cdf(count), law.sf(count - 1))))
+    pool = _pool(total, members, k)
+    _check_count(count, *pool)
+    return float(min(1.0, 2 * min(hypergeom.cdf(count, *pool), hypergeom.sf(count - 1, *pool))))
 
 
 def ratio(count: int, total: int, members: int, k: int, level: float = 0.95) -> Estimate:
@@ -103,8 +102,7 @@ def ratio(count: int, total: int, members: int, k: int, level: float = 0.95) -> 
     >>> f"{ratio(24, 10_500, 1_500, 100):.2f}"
     '1.68 [1.12, 2.34]'
     """
-    _law(total, members, k)
-    _check_count(count, total, members, k)
+    _check_count(count, *_pool(total, members, k))
     tail = (1 - check_number("level", level, above=0, most=1)) / 2
     least, most = max(0, k - (total - members)), min(k, members)
     fair = k * members / total
@@ -165,12 +163,12 @@ def smallest_ratio_seen(total: int, members: int, k: int, chance: float = 0.8, t
     >>> [round(limit, 2) for limit in smallest_ratio_seen(10_500, 1_500, 100, tests=7)]
     [0.27, 1.98]
     """
-    law, chance = _law(total, members, k), check_number("chance", chance, above=0, most=1)
+    pool, chance = _pool(total, members, k), check_number("chance", chance, above=0, most=1)
     level = 0.05 / check_integer("tests", tests)
     low, high = null_counts(total, members, k, 1 - level)
     # the first counts that are refused
-    too_few = next((c for c in range(low, -1, -1) if 2 * law.cdf(c) < level), None)
-    too_many = next((c for c in range(high, min(k, members) + 1) if 2 * law.sf(c - 1) < level), None)
+    too_few = next((c for c in range(low, -1, -1) if 2 * hypergeom.cdf(c, *pool) < level), None)
+    too_many = next((c for c in range(high, min(k, members) + 1) if 2 * hypergeom.sf(c - 1, *pool) < level), None)
 
     def at_the_chance(count: int, upper: bool) -> float:
         at = _crossing(lambda odds: _tail(count, odds, total, members, k, upper) - chance)
@@ -225,12 +223,10 @@ def unevenness(counts: Sequence[int], members: Sequence[int], seed: int = 0) -> 
     return float((1 + as_uneven) / (1 + DRAWS))
 
 
-def _law(total: int, members: int, k: int) -> hypergeom:
-    """Return the law of a count where the score knows nothing of the group."""
-    check_integer("total", total)
-    check_integer("members", members, 1, total)
-    check_integer("k", k, 1, total)
-    return hypergeom(total, members, k)
+def _pool(total: int, members: int, k: int) -> tuple[int, int, int]:
+    """Return the parameters of a count's law, checked, in SciPy's order."""
+    total = check_integer("total", total)
+    return total, check_integer("members", members, 1, total), check_integer("k", k, 1, total)
 
 
 def _fisher(odds: float, total: int, members: int, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -43,9 +43,9 @@ def test_the_same_top_in_every_training_is_no_more_evidence():
 def test_fair_scores_stay_in_the_band_as_often_as_it_says():
     rng = np.random.default_rng(2)
     left = sum(
-        representation([scores_of(rng.normal(size=N))], GROUPS, [20, 50, 100], seed=i).p.min() < 0.05 for i in range(60)
+        representation([scores_of(rng.normal(size=N))], GROUPS, [20, 50, 100], seed=i).p.min() < 0.05 for i in range(40)
     )
-    assert left <= 8  # of a true rate of 5 % as many or fewer come out with 99 %
+    assert left <= 6  # of a true rate of 5 % as many or fewer come out with 99 %
 
 
 def test_a_group_that_differs_in_brightness_alone_loses_its_odds():
