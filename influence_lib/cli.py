@@ -1,4 +1,4 @@
-"""The command line: ``python -m influence_lib data | encoders | results | theory | ledger | book``.
+"""The command line: ``python -m influence_lib data | encoders | results | theory | fairness | ledger | book``.
 
 The arguments of every command are declared here, so that ``--help`` answers at once; what a command does stands in its
 room and is imported when it runs, since most rooms import torch. An `InputError` is printed as one sentence, with exit
@@ -67,6 +67,20 @@ def _theory(parser: ArgumentParser) -> None:
     parser.set_defaults(run=_later("influence_lib.theory.commands", "verdicts"))
 
 
+def _fairness(parser: ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a CSV with a row for each image")
+    parser.add_argument("--score", required=True, metavar="COLUMN", help="the column of the scores")
+    parser.add_argument(
+        "--groups", required=True, nargs="+", metavar="COLUMN", help="columns of groups, as race gender"
+    )
+    parser.add_argument(
+        "--measured", nargs="+", default=[], metavar="COLUMN", help="what the pictures differ in, as brightness"
+    )
+    parser.add_argument("--k", type=int, default=100, help="images that count as an end (default: 100)")
+    parser.add_argument("--intersections", action="store_true", help="look at every two attributes together, too")
+    parser.set_defaults(run=_later("influence_lib.studies.fairness.commands", "fairness"))
+
+
 def _ledger(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print rows, claims, findings and verdicts as JSON")
     parser.add_argument("--update", action="store_true", help="make the findings anew from the committed results first")
@@ -87,6 +101,7 @@ COMMANDS: dict[str, tuple[Callable[[ArgumentParser], None], str]] = {
     "encoders": (_encoders, "list the encoders that ship, or train them again"),
     "results": (_results, "list the results on disk, or show one with its settings"),
     "theory": (_theory, "check every statement of the paper and print the verdicts"),
+    "fairness": (_fairness, "say which groups are at the ends of the scores in a CSV"),
     "ledger": (_ledger, "print every row with the verdict that follows from the findings"),
     "book": (_book, "execute the notebooks that changed, render and check the book"),
 }

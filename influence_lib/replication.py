@@ -22,13 +22,15 @@ UNIT = "training"
 One = TypeVar("One")  # what there is of one training, such as its scores
 
 
-def over_trainings(values: Sequence[float]) -> Estimate:
+def over_trainings(values: Sequence[float], least: float = -np.inf, most: float = np.inf) -> Estimate:
     """Return the mean of a number over trainings with Student's interval.
 
     Parameters
     ----------
     values : sequence of float
         One of each training, two or more.
+    least, most : float
+        What the number can be, at which the interval ends: −1 and 1 for a correlation, 0 and 1 for a share.
 
     Raises
     ------
@@ -41,10 +43,13 @@ def over_trainings(values: Sequence[float]) -> Estimate:
     '0.81 [0.79, 0.83]'
     """
     numbers = _checked(values, 2)
-    return _with_interval(float(np.mean(numbers)), float(np.std(numbers, ddof=1)) / len(numbers) ** 0.5, len(numbers))
+    error = float(np.std(numbers, ddof=1)) / len(numbers) ** 0.5
+    return _with_interval(float(np.mean(numbers)), error, len(numbers), least, most)
 
 
-def over_pairs(statistic: Callable[[One, One], float], scores: Sequence[One]) -> Estimate:
+def over_pairs(
+    statistic: Callable[[One, One], float], scores: Sequence[One], least: float = -np.inf, most: float = np.inf
+) -> Estimate:
     """Return the mean of a number over all pairs of trainings, with an interval over trainings.
 
     Pairs share trainings, so their numbers are not independent: the standard error is the jackknife's, which leaves
@@ -56,6 +61,8 @@ def over_pairs(statistic: Callable[[One, One], float], scores: Sequence[One]) ->
         Of the scores by two trainings, in either order.
     scores : sequence of Scores
         By each training, three or more, of the same images.
+    least, most : float
+        Those of `over_trainings`.
 
     Raises
     ------
@@ -74,7 +81,7 @@ def over_pairs(statistic: Callable[[One, One], float], scores: Sequence[One]) ->
     mean = float(np.mean(_checked(list(pairs.values()), 3)))
     without = np.array([np.mean([value for pair, value in pairs.items() if i not in pair]) for i in range(n)])
     error = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
-    return _with_interval(mean, error, n)
+    return _with_interval(mean, error, n, least, most)
 
 
 def power(effect: float, error: float, trainings: int) -> float:
@@ -123,7 +130,8 @@ def standard_error(estimate: Estimate) -> float:
     """
     if estimate.unit != UNIT or estimate.n is None or estimate.n < 2:
         reject("the unit of the interval", f"{estimate.n} {estimate.unit}", "two trainings or more")
-    return estimate.margin / _limit(estimate.n)
+    reach = max(estimate.value - estimate.low, estimate.high - estimate.value)  # one end may be at what is possible
+    return reach / _limit(estimate.n)
 
 
 def _limit(trainings: int) -> float:
@@ -131,9 +139,9 @@ def _limit(trainings: int) -> float:
     return float(student.ppf((1 + LEVEL) / 2, trainings - 1))
 
 
-def _with_interval(value: float, error: float, n: int) -> Estimate:
+def _with_interval(value: float, error: float, n: int, least: float, most: float) -> Estimate:
     reach = _limit(n) * error
-    return Estimate(value, value - reach, value + reach, n, UNIT)
+    return Estimate(value, max(least, value - reach), min(most, value + reach), n, UNIT)
 
 
 def _checked(values: Sequence[float], least: int) -> np.ndarray:

@@ -28,6 +28,13 @@ def test_the_interval_over_trainings_is_students(n):
     assert standard_error(found) == pytest.approx(values.std(ddof=1) / n**0.5)
 
 
+def test_an_interval_ends_where_the_number_does_and_its_error_stays():
+    free, ended = over_trainings([0.8, 0.9, 1.0]), over_trainings([0.8, 0.9, 1.0], -1, 1)
+    assert free.high > 1 == ended.high
+    assert ended.low == free.low
+    assert standard_error(ended) == pytest.approx(standard_error(free))
+
+
 def test_pairs_of_a_statistic_that_is_a_sum_have_the_interval_of_a_mean():
     """For h(a, b) = (t_a + t_b) / 2 the mean over pairs is the mean of t, and the jackknife's error is exact."""
     values = RNG.normal(0, 1, 6)

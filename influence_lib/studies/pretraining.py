@@ -338,7 +338,7 @@ def accuracies_along(
     """
     found = {epoch: [recipe.accuracy(encoder, place, device) for encoder in each] for epoch, each in encoders.items()}
     series = {
-        title: {epoch: over_trainings([one[kind].value for one in each]) for epoch, each in found.items()}
+        title: {epoch: over_trainings([one[kind].value for one in each], 0, 1) for epoch, each in found.items()}
         for kind, title in KINDS.items()
     }
     return over_scales("epochs", series)

@@ -135,5 +135,5 @@ def test_accuracies_along_have_intervals_over_trainings(monkeypatch):
     monkeypatch.setattr(Recipe, "accuracy", accuracy)
     found = accuracies_along(Recipe("simclr", "controlled"), {10: [0.5, 0.6], 5: [0.3, 0.5]})
     assert found.at == (5, 10)
-    assert found.series["nearest neighbours"] == (over_trainings([0.3, 0.5]), over_trainings([0.5, 0.6]))
-    assert found.series["linear"][1] == over_trainings([0.6, 0.7])
+    assert found.series["nearest neighbours"] == (over_trainings([0.3, 0.5], 0, 1), over_trainings([0.5, 0.6], 0, 1))
+    assert found.series["linear"][1] == over_trainings([0.6, 0.7], 0, 1)

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 HIGH = 0.9  # the quantile of the earlier scores above which a score is called high
+CORRELATION, SHARE = (-1.0, 1.0), (0.0, 1.0)  # what a number of the kind can be
 Trainings = Sequence[Scores]
 
 
@@ -108,7 +109,7 @@ def agreement_of_trainings(scores: Trainings) -> Estimate:
     >>> agreement_of_trainings([first, second, third]).unit
     'training'
     """
-    return over_pairs(_correlation, scores)
+    return over_pairs(_correlation, scores, *CORRELATION)
 
 
 def correlation_with(scores: Trainings, others: Trainings) -> Estimate:
@@ -129,7 +130,7 @@ def correlation_with(scores: Trainings, others: Trainings) -> Estimate:
     >>> correlation_with([first, second], [first_loss, second_loss]).n
     2
     """
-    return over_trainings([_correlation(a, b) for a, b in _paired(scores, others)])
+    return over_trainings([_correlation(a, b) for a, b in _paired(scores, others)], *CORRELATION)
 
 
 def score_and_loss(scores: Trainings, losses: Trainings) -> dict[str, Estimate]:
@@ -161,9 +162,9 @@ def score_and_loss(scores: Trainings, losses: Trainings) -> dict[str, Estimate]:
     size, tenth = top_size(n), max(2, n // 10)
     return {
         "overall": correlation_with(scores, losses),
-        "within the highest losses": over_trainings([_within(score, loss, tenth) for score, loss in pairs]),
-        "top shared": over_trainings([top_overlap(*pair, size) for pair in pairs]),
-        "bottom shared": over_trainings([_bottom_overlap(*pair, size) for pair in pairs]),
+        "within the highest losses": over_trainings([_within(*pair, tenth) for pair in pairs], *CORRELATION),
+        "top shared": over_trainings([top_overlap(*pair, size) for pair in pairs], *SHARE),
+        "bottom shared": over_trainings([_bottom_overlap(*pair, size) for pair in pairs], *SHARE),
     }
 
 
