@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
+from scipy.stats import DegenerateDataWarning, binomtest, bootstrap, t
 
 from influence_lib.errors import check_integer, reject
 
-__all__ = ["Estimate", "bootstrapped", "compared", "mean", "share"]
+__all__ = ["Estimate", "bootstrapped", "compared", "mean", "over_trainings", "share"]
 
 RESAMPLES = 500  # where a statistic takes long
 RESAMPLES_OF_MEAN = 9999
@@ -162,6 +162,38 @@ def mean(values: np.ndarray, unit: str, seed: int = 0) -> Estimate:
     if np.ptp(values) == 0:  # nothing varies, which SciPy's bootstrap takes for an error
         return Estimate(float(values[0]), float(values[0]), float(values[0]), len(values), unit)
     return bootstrapped(np.mean, (values,), unit, seed, RESAMPLES_OF_MEAN)
+
+
+def over_trainings(found: Iterable[Estimate]) -> Estimate:
+    """Return the mean of a number over trainings, with Student's interval over them.
+
+    A bootstrap of so few values would be far too narrow. The number of a single training stays as it is, with its
+    interval over images, which says nothing about other trainings.
+
+    Parameters
+    ----------
+    found : iterable of Estimate
+        One of each training.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+
+    Examples
+    --------
+    >>> f"{over_trainings([Estimate.stated(value) for value in (0.1, 0.2, 0.3)]):.2f}"
+    '0.20 [-0.05, 0.45]'
+    """
+    several = list(found)
+    if not several:
+        reject("the number of trainings", 0, "1 or more")
+    if len(several) == 1:
+        return several[0]
+    values = np.array([each.value for each in several])
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    value = float(values.mean())
+    return Estimate(value, value - float(half), value + float(half), len(values), "training")
 
 
 def bootstrapped(

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t
 
 from influence_lib.errors import InputError
-from influence_lib.estimate import Estimate, bootstrapped, compared, mean, share
+from influence_lib.estimate import Estimate, bootstrapped, compared, mean, over_trainings, share
 
 HALF = Estimate(0.5, 0.4, 0.6, 50)
 
@@ -97,3 +97,17 @@ def test_it_is_written_in_any_format():
 def test_nothing_has_no_estimate(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+def test_several_trainings_have_students_interval():
+    values = [0.3, 0.5, 0.4]
+    found = over_trainings(Estimate(value, 0, 1, 1000) for value in values)
+    low, high = t.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / np.sqrt(3))
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, low, high))
+    assert (found.n, found.unit) == (3, "training")
+
+
+def test_a_single_training_keeps_its_interval():
+    assert over_trainings([HALF]) == HALF
+    with pytest.raises(InputError, match="the number of trainings is 0"):
+        over_trainings([])

@@ -9,6 +9,7 @@ from influence_lib.influence.agreement import (
 )
 from influence_lib.influence.baselines import embedding_norm, knn_distance, random_score, raw_loss, statistic_scores
 from influence_lib.influence.cross import CrossInfluence, cross_influence
+from influence_lib.influence.neighbours import nearest_others
 from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.influence.scoring import self_influence
 from influence_lib.influence.stored import stored_cross_influence, stored_scores
@@ -28,6 +29,7 @@ __all__ = [
     "cross_influence",
     "embedding_norm",
     "knn_distance",
+    "nearest_others",
     "partial_agreement",
     "per_sample_gradients",
     "percentile_difference",

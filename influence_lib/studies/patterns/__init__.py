@@ -1,0 +1,25 @@
+"""What the highest and the lowest images are like: in the picture, and among their neighbours."""
+
+from influence_lib.studies.patterns.controls import AGAINST, ENDS, Matched, differences, ends_of, matched_controls
+from influence_lib.studies.patterns.neighbours import (
+    NEIGHBOURS,
+    Neighbourhoods,
+    neighbour_statistics,
+    neighbourhoods,
+)
+from influence_lib.studies.patterns.picture import PICTURE, picture_statistics
+
+__all__ = [
+    "AGAINST",
+    "ENDS",
+    "NEIGHBOURS",
+    "PICTURE",
+    "Matched",
+    "Neighbourhoods",
+    "differences",
+    "ends_of",
+    "matched_controls",
+    "neighbour_statistics",
+    "neighbourhoods",
+    "picture_statistics",
+]
