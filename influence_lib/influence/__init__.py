@@ -14,11 +14,19 @@ from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.influence.scoring import self_influence
 from influence_lib.influence.stored import stored_cross_influence, stored_scores
 from influence_lib.influence.views.gradients import per_sample_gradients
-from influence_lib.influence.views.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
+from influence_lib.influence.views.perturbations import (
+    TABLE_4,
+    Augmentations,
+    ContrastNoise,
+    GaussianNoise,
+    Perturbation,
+    RandomCrop,
+)
 
 __all__ = [
     "TABLE_4",
     "Augmentations",
+    "ContrastNoise",
     "CrossInfluence",
     "Deviation",
     "GaussianNoise",

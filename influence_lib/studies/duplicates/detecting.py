@@ -8,12 +8,12 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from influence_lib.errors import check_choice, check_integer, reject
-from influence_lib.estimate import RESAMPLES, Estimate, over_trainings
+from influence_lib.estimate import RESAMPLES, Estimate, mean, over_trainings
 from influence_lib.influence import Scores
-from influence_lib.influence.agreement import check_comparable, check_several
-from influence_lib.studies.patterns import ENDS
+from influence_lib.influence.agreement import check_comparable, check_several, ranked
+from influence_lib.studies.patterns import ENDS, matched_controls
 
-__all__ = ["DETECTION", "detection", "precision_and_recall"]
+__all__ = ["DETECTION", "beyond_matched", "detection", "precision_and_recall"]
 
 Array = npt.NDArray[np.float64]
 Truth = npt.NDArray[np.bool_]
@@ -96,6 +96,59 @@ def precision_and_recall(score: Scores, truth: Truth, end: str = "lowest") -> pd
     check_choice("end", end, ENDS)
     precision, recall, _ = precision_recall_curve(truth, _towards(score, truth, end))
     return pd.DataFrame({"recall": recall[::-1], "precision": precision[::-1]})
+
+
+def beyond_matched(
+    pairs: Sequence[tuple[Scores, Scores]],
+    truth: Truth,
+    labels: npt.ArrayLike,
+    end: str = "lowest",
+    seed: int = 0,
+) -> Estimate:
+    """Return how often an image that is to be found lies further towards an end than one like it by another score.
+
+    Each is compared with another image of its class whose rank by the other score is next to its own
+    (`patterns.matched_controls`). So a score that finds easy images, which the loss finds as well, is told from one
+    that finds duplicates.
+
+    Parameters
+    ----------
+    pairs : sequence of (Scores, Scores)
+        By each of some trainings the score, and what is matched, such as the raw loss.
+    truth, end
+        Those of `detection`.
+    labels : array of int, shape (N,)
+        The classes of all images.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Estimate
+        In [0, 1], 1/2 by chance; ties count half. Over trainings where there are several, else over images.
+
+    Raises
+    ------
+    InputError
+        As `detection` does, or if no image has another of its class to be compared with.
+
+    Examples
+    --------
+    >>> beyond_matched([(scores, loss)], planted_truth(images)["duplicate"], images.labels).above(0.5)
+    """
+    check_choice("end", end, ENDS)
+    if not pairs:
+        reject("the number of trainings", 0, "1 or more")
+    found = []
+    for score, known in pairs:
+        check_comparable(score, known)
+        values = _towards(score, truth, end)
+        matched = matched_controls(np.flatnonzero(truth), labels, ranked(known.values.numpy()))
+        if len(matched.chosen) == 0:
+            reject("truth", "all of their classes", "such that an image of one of the classes is none of them")
+        difference = values[matched.chosen] - values[matched.controls]
+        found.append(mean((np.sign(difference) + 1) / 2, "image", seed))
+    return over_trainings(found)
 
 
 def _towards(score: Scores, truth: Truth, end: str) -> Array:

@@ -8,6 +8,7 @@ from influence_lib.studies.patterns.neighbours import (
     neighbourhoods,
 )
 from influence_lib.studies.patterns.picture import PICTURE, picture_statistics
+from influence_lib.studies.patterns.sentences import advice, clear, in_words, which_ends_cluster
 
 __all__ = [
     "AGAINST",
@@ -16,10 +17,14 @@ __all__ = [
     "PICTURE",
     "Matched",
     "Neighbourhoods",
+    "advice",
+    "clear",
     "differences",
     "ends_of",
+    "in_words",
     "matched_controls",
     "neighbour_statistics",
     "neighbourhoods",
     "picture_statistics",
+    "which_ends_cluster",
 ]

@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from influence_lib.errors import InputError
-from influence_lib.studies.duplicates import DETECTION, detection, precision_and_recall
+from influence_lib.studies.duplicates import DETECTION, beyond_matched, detection, precision_and_recall
 from influence_lib.studies.duplicates.detecting import _weighted
 from tests.studies.scores import scores_of
 
@@ -98,3 +98,26 @@ def test_wrong_input_is_one_sentence(changed, said):
     given = {"scores": {"s": [scores_of(NOISY)]}, "truth": TRUTH}
     with pytest.raises(InputError, match=said):
         detection(**(given | changed))
+
+
+def test_easy_images_are_told_from_duplicates():
+    rng = np.random.default_rng(3)
+    truth, labels = np.arange(N) < 40, rng.integers(2, size=N)
+    easy = rng.random(N) - 0.3 * truth  # duplicates are easier by the loss
+    loss = scores_of(easy)
+    own = scores_of(easy + 0.05 * rng.normal(size=N))  # knows nothing but the loss
+    knows = scores_of(easy - 0.4 * truth)
+    assert detection({"s": [own]}, truth).loc["s", "AUROC"].above(0.5)
+    found = beyond_matched([(own, loss)], truth, labels)
+    assert not found.above(0.5)
+    assert not found.below(0.5)
+    assert (found.n, found.unit) == (40, "image")
+    assert beyond_matched([(knows, loss)], truth, labels).above(0.5)
+    assert beyond_matched([(knows, loss)], truth, labels, "highest").below(0.5)
+    both = beyond_matched([(knows, loss), (own, loss)], truth, labels)
+    assert (both.n, both.unit) == (2, "training")
+    assert beyond_matched([(scores_of(np.zeros(N)), loss)], truth, labels).value == 0.5
+    with pytest.raises(InputError, match="the number of trainings is 0"):
+        beyond_matched([], truth, labels)
+    with pytest.raises(InputError, match="truth is 'all of their classes'"):
+        beyond_matched([(own, loss)], truth, 1 * truth)
