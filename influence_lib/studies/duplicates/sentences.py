@@ -149,4 +149,4 @@ def rows_of_pairs(pairs: pd.DataFrame, images: ImageSet, most: int) -> dict[str,
     some = pairs.head(check_integer("most", most))
     place = pd.Series(np.arange(len(images)), index=images.ids.tolist())
     rows = {"one of a pair": "a", "the other": "b"}
-    return {title: torch.from_numpy(place.loc[some[name]].to_numpy()) for title, name in rows.items()}
+    return {title: torch.tensor(place.loc[some[name]].tolist()) for title, name in rows.items()}
