@@ -70,9 +70,7 @@ def _theory(parser: ArgumentParser) -> None:
 def _fairness(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a CSV with a row for each image")
     parser.add_argument("--score", required=True, metavar="COLUMN", help="the column of the scores")
-    parser.add_argument(
-        "--groups", required=True, nargs="+", metavar="COLUMN", help="columns of groups, as race gender"
-    )
+    parser.add_argument("--groups", required=True, nargs="+", metavar="COLUMN", help="columns of groups")
     parser.add_argument(
         "--measured", nargs="+", default=[], metavar="COLUMN", help="what the pictures differ in, as brightness"
     )

@@ -4,7 +4,7 @@ An interval over images says how well one encoder's number is known, an interval
 would give. With three trainings the second is wide, and Student's t makes it as wide as it must be.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from influence_lib.errors import check_number, reject
 from influence_lib.estimate import Estimate
 
-__all__ = ["over_pairs", "over_trainings", "power", "standard_error"]
+__all__ = ["combined", "over_pairs", "over_trainings", "power", "standard_error"]
 
 LEVEL = 0.95  # of every interval
 UNIT = "training"
@@ -45,6 +45,29 @@ def over_trainings(values: Sequence[float], least: float = -np.inf, most: float 
     numbers = _checked(values, 2)
     error = float(np.std(numbers, ddof=1)) / len(numbers) ** 0.5
     return _with_interval(float(np.mean(numbers)), error, len(numbers), least, most)
+
+
+def combined(found: Iterable[Estimate]) -> Estimate:
+    """Return the mean over trainings of a number that each knows with its own interval.
+
+    Parameters
+    ----------
+    found : iterable of Estimate
+        One of each training. A single one stays as it is, with its interval over images, which says nothing about other
+        trainings.
+
+    Raises
+    ------
+    InputError
+        If there are none, or of several one is not finite.
+
+    Examples
+    --------
+    >>> f"{combined(map(Estimate.stated, (0.1, 0.2, 0.3))):.2f}"
+    '0.20 [-0.05, 0.45]'
+    """
+    several = list(found)
+    return several[0] if len(several) == 1 else over_trainings([each.value for each in several])
 
 
 def over_pairs(
@@ -147,7 +170,7 @@ def _with_interval(value: float, error: float, n: int, least: float, most: float
 def _checked(values: Sequence[float], least: int) -> np.ndarray:
     """Return some numbers as an array, refused where there are too few or one is not finite."""
     if len(values) < least:
-        reject("the number of trainings", len(values), f"{least} or more")
+        reject("the number of trainings", len(values), f"{least if len(values) else 1} or more")
     for value in values:
         check_number("a value", value)
     return np.asarray(values, dtype=np.float64)

@@ -8,7 +8,7 @@ from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.influence import Scores
 from influence_lib.influence.agreement import spearman
-from influence_lib.replication import over_pairs, over_trainings, power, standard_error
+from influence_lib.replication import combined, over_pairs, over_trainings, power, standard_error
 from tests.studies.scores import scores_of
 
 RNG = np.random.default_rng(0)
@@ -69,6 +69,14 @@ def test_an_interval_over_many_trainings_is_that_of_a_bootstrap_over_them():
 
     drawn = bootstrap((np.arange(40),), mean, vectorized=False, n_resamples=999, rng=RNG).confidence_interval
     assert found.margin == pytest.approx((drawn.high - drawn.low) / 2, rel=0.25)
+
+
+def test_a_single_training_keeps_its_interval():
+    single = Estimate(0.5, 0.4, 0.6, 1000)
+    assert combined([single]) == single
+    assert combined([single, Estimate.stated(0.7)]) == over_trainings([0.5, 0.7])
+    with pytest.raises(InputError, match="the number of trainings is 0, but it must be 1 or more"):
+        combined([])
 
 
 def test_power_is_the_share_of_simulated_experiments_that_see_the_effect():

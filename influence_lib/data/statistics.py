@@ -14,7 +14,7 @@ from tqdm import tqdm
 from influence_lib.data.imageset import ImageSet
 from influence_lib.errors import InputError
 
-__all__ = ["image_statistics"]
+__all__ = ["border", "image_statistics"]
 
 JPEG_QUALITY = 75
 CHUNK = 1000
@@ -92,13 +92,18 @@ def _colourfulness(pixels: Tensor) -> Tensor:
     return spread + 0.3 * opponents.mean(dim=(2, 3)).square().sum(dim=0).sqrt()
 
 
-def _background_uniformity(pixels: Tensor) -> Tensor:
-    """Return how near the colours in a frame along the border are to their median."""
+def border(pixels: Tensor) -> Tensor:
+    """Return the pixels in a frame along the border, an eighth of the side wide: B×3×P of B×3×H×W."""
     height, width = pixels.shape[2:]
     frame = torch.ones(height, width, dtype=torch.bool)
     y, x = max(1, height // 8), max(1, width // 8)
     frame[y : height - y, x : width - x] = False
-    colours = pixels[:, :, frame]
+    return pixels[:, :, frame]
+
+
+def _background_uniformity(pixels: Tensor) -> Tensor:
+    """Return how near the colours in the frame along the border are to their median."""
+    colours = border(pixels)
     middle = colours.median(dim=2, keepdim=True).values
     return 1 - (colours - middle).norm(dim=1).mean(dim=1) / math.sqrt(3)
 

@@ -13,11 +13,12 @@ with needed("influence_lib.figures", "run `pip install matplotlib`"):
         draws_curves,
         eigenvalue_spectra,
         loss_curves,
+        precision_recall_curves,
         training_curve,
         upweighting,
     )
     from influence_lib.figures.distributions import log_score_violins, score_distributions
-    from influence_lib.figures.images import augmented_views, image_rows
+    from influence_lib.figures.images import augmented_views, image_mosaics, image_rows
     from influence_lib.figures.intervals import interval_dots, matrix_distances
     from influence_lib.figures.maps import loss_directions, score_against, two_trainings
     from influence_lib.figures.matrices import (
@@ -43,6 +44,7 @@ __all__ = [
     "draws_curves",
     "eigenvalue_spectra",
     "group_remainder",
+    "image_mosaics",
     "image_rows",
     "interval_dots",
     "leverage_plane",
@@ -51,6 +53,7 @@ __all__ = [
     "loss_directions",
     "matrix_distances",
     "orders",
+    "precision_recall_curves",
     "score_against",
     "score_distributions",
     "training_curve",

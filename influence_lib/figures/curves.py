@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,6 +19,7 @@ __all__ = [
     "draws_curves",
     "eigenvalue_spectra",
     "loss_curves",
+    "precision_recall_curves",
     "training_curve",
     "upweighting",
 ]
@@ -209,6 +211,40 @@ def eigenvalue_spectra(spectra: Mapping[str, Array]) -> Figure:
     axis.set(yscale="log", xlabel="eigenvalue, the largest magnitude first", ylabel="magnitude")
     axis.grid(alpha=0.3)
     legend_above(figure, axis)
+    return figure
+
+
+def precision_recall_curves(panels: Mapping[str, tuple[Mapping[str, pd.DataFrame], float]]) -> Figure:
+    """Return precision against recall, a panel a task, with the base rate as a dashed line.
+
+    Parameters
+    ----------
+    panels : mapping of str to (curves, float)
+        Title → name of a ranking → columns ``"recall"`` and ``"precision"``, as
+        `studies.duplicates.precision_and_recall` returns them; and the base rate.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or more than can be told apart.
+    """
+    check_some("panels", panels)
+    for title, (curves, _) in panels.items():
+        check_some(f"the curves of {title!r}", curves)
+    names = list(dict.fromkeys(name for curves, _ in panels.values() for name in curves))
+    styles = dict(zip(names, looks("the curves", names), strict=True))
+    figure, axes = grid(len(panels), HEIGHT + 0.5, 2, sharey=True)
+    for axis, (title, (curves, rate)) in zip(axes, panels.items(), strict=True):
+        for name, curve in curves.items():
+            look = styles[name]
+            axis.plot(curve["recall"], curve["precision"], color=look.colour, linestyle=look.line, label=name)
+        axis.axhline(rate, color=BLACK, linestyle="--", linewidth=1, label="base rate")
+        axis.set(xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+        axis.set_title(title, fontsize=LABEL)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("precision")
+    handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), fontsize=SMALL, loc="outside lower center", ncols=2)
     return figure
 
 

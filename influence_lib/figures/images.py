@@ -1,5 +1,6 @@
 """Pictures of images: rows under titles, and the views of an image."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from influence_lib.data import ImageSet
 from influence_lib.errors import reject
 from influence_lib.figures.style import LABEL, SMALL, WIDTH, check_some, grid
 
-__all__ = ["augmented_views", "image_rows"]
+__all__ = ["augmented_views", "image_mosaics", "image_rows"]
 
 TITLE = 0.5  # inches above a row of images
 FRAME = "0.7"
@@ -38,12 +40,7 @@ def image_rows(images: ImageSet, rows: Mapping[str, Tensor]) -> Figure:
     --------
     >>> image_rows(images, {"highest": scores.highest(5), "lowest": scores.lowest(5)})
     """
-    check_some("rows", rows)
-    for title, positions in rows.items():
-        check_some(f"rows[{title!r}]", positions)
-        if not 0 <= int(positions.min()) <= int(positions.max()) < len(images):
-            wrong = int(positions[(positions < 0) | (positions >= len(images))][0])
-            reject(f"a position in rows[{title!r}]", wrong, f"from 0 to {len(images) - 1}, a place in images")
+    _check_positions("rows", rows, len(images))
     columns = max(len(positions) for positions in rows.values())
     side = WIDTH / columns
     figure, axes = grid(len(rows) * columns, side + TITLE, columns, layout=None)
@@ -59,6 +56,36 @@ def image_rows(images: ImageSet, rows: Mapping[str, Tensor]) -> Figure:
         for axis, position in zip(row[: len(positions)], positions.tolist(), strict=True):
             _draw_image(axis, images.images[position], side)
             axis.set_title(names.get(int(images.labels[position]), ""), fontsize=size, pad=2)
+    return figure
+
+
+def image_mosaics(images: ImageSet, panels: Mapping[str, Tensor], columns: int = 2) -> Figure:
+    """Return images packed into panels, row by row, without a word but the panel's title.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Where the images come from.
+    panels : mapping of str to Tensor
+        Title → positions in `images`.
+    columns : int
+        Panels beside each other.
+
+    Raises
+    ------
+    InputError
+        If there are no panels, or a position is outside `images`.
+    """
+    _check_positions("panels", panels, len(images))
+    most = max(map(len, panels.values()))
+    across = max(1, math.ceil(math.sqrt(1.5 * most)))
+    width = WIDTH / min(columns, len(panels))
+    figure, axes = grid(len(panels), width * -(-most // across) / across + TITLE, columns)
+    for axis, (title, positions) in zip(axes, panels.items(), strict=True):
+        axis.axis("off")
+        packed = make_grid(images.images[positions], nrow=min(across, len(positions)), padding=1, pad_value=255)
+        _draw_image(axis, packed, width)
+        axis.set_title(title, fontsize=LABEL, fontweight="bold")
     return figure
 
 
@@ -97,6 +124,16 @@ def augmented_views(originals: Tensor, views: Tensor) -> Figure:
     for axis, title in zip(axes[:2], ("image", "views"), strict=True):
         axis.set_title(title, fontsize=LABEL, fontweight="bold")
     return figure
+
+
+def _check_positions(name: str, parts: Mapping[str, Tensor], n: int) -> None:
+    """Refuse nothing to show, and positions that are none of `n` images."""
+    check_some(name, parts)
+    for title, positions in parts.items():
+        check_some(f"{name}[{title!r}]", positions)
+        if not 0 <= int(positions.min()) <= int(positions.max()) < n:
+            wrong = int(positions[(positions < 0) | (positions >= n)][0])
+            reject(f"a position in {name}[{title!r}]", wrong, f"from 0 to {n - 1}, a place in images")
 
 
 def _letters(names: list[str], side: float) -> float:

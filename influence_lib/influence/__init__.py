@@ -9,15 +9,24 @@ from influence_lib.influence.agreement import (
 )
 from influence_lib.influence.baselines import embedding_norm, knn_distance, random_score, raw_loss, statistic_scores
 from influence_lib.influence.cross import CrossInfluence, cross_influence
+from influence_lib.influence.neighbours import nearest_others
 from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.influence.scoring import self_influence
 from influence_lib.influence.stored import stored_cross_influence, stored_scores
 from influence_lib.influence.views.gradients import per_sample_gradients
-from influence_lib.influence.views.perturbations import TABLE_4, Augmentations, GaussianNoise, Perturbation, RandomCrop
+from influence_lib.influence.views.perturbations import (
+    TABLE_4,
+    Augmentations,
+    ContrastNoise,
+    GaussianNoise,
+    Perturbation,
+    RandomCrop,
+)
 
 __all__ = [
     "TABLE_4",
     "Augmentations",
+    "ContrastNoise",
     "CrossInfluence",
     "Deviation",
     "GaussianNoise",
@@ -28,6 +37,7 @@ __all__ = [
     "cross_influence",
     "embedding_norm",
     "knn_distance",
+    "nearest_others",
     "partial_agreement",
     "per_sample_gradients",
     "percentile_difference",

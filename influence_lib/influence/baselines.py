@@ -2,13 +2,13 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from influence_lib.data import ImageSet, image_statistics
 from influence_lib.device import resolve_device
 from influence_lib.errors import check_integer
+from influence_lib.influence.neighbours import nearest_others
 from influence_lib.influence.scores import Scores, checked, score_settings
 from influence_lib.influence.views.pairs import Pairs, build_loss
 from influence_lib.influence.views.perturbations import GaussianNoise, Perturbation
@@ -18,8 +18,6 @@ from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.representations import prepare, represent
 
 __all__ = ["embedding_norm", "knn_distance", "random_score", "raw_loss", "statistic_scores"]
-
-DISTANCES_AT_ONCE = 2**24  # distances that are held at once: 64 MiB in float32
 
 
 @torch.no_grad()
@@ -160,9 +158,7 @@ def knn_distance(
 ) -> Scores:
     """Return the mean cosine distance of every image's representation to its k nearest others.
 
-    An image is not its own neighbour, an exact copy of it is, at a distance of 0. The cosine distance is computed as
-    in `two_view_loss`, as half the squared distance of the normalised representations: one of length 0, which has
-    no direction, is at 1/2 from those that have one and at 0 from its like.
+    An image is not its own neighbour, an exact copy of it is, at a distance of 0; see `nearest_others`.
 
     Parameters
     ----------
@@ -194,22 +190,7 @@ def knn_distance(
     >>> knn_distance(encoder, images, k=5).highest(10)
     """
     check_images("images", images, least=2)
-    others = len(images) - 1
-    k = check_integer("k", k, 1, others, f"a whole number from 1 to {others}, the number of other images")
-    unit = F.normalize(embed(encoder, images, device=device, progress=progress), dim=1).to(resolve_device(device))
-    # bounds the distances to all images and the k neighbours' representations
-    parts = torch.arange(len(unit), device=unit.device).split(
-        max(1, DISTANCES_AT_ONCE // max(len(unit), k * unit.shape[1]))
-    )
-    distances = [_neighbour_distance(unit, rows, k) for rows in tqdm(parts, desc="neighbours", disable=not progress)]
-    settings = {"score": "kNN distance", "k": k, "data": images.describe()}
-    return Scores(torch.cat(distances).cpu()[None], images.ids, settings)
-
-
-def _neighbour_distance(unit: Tensor, rows: Tensor, k: int) -> Tensor:
-    """Return the mean cosine distance of some rows of N×D unit vectors to their k nearest other rows."""
-    distance = torch.cdist(unit[rows], unit)
-    distance[torch.arange(len(rows), device=rows.device), rows] = torch.inf
-    nearest = unit[distance.topk(k, dim=1, largest=False).indices]
-    # cdist is exact enough to choose the neighbours, but its matrix product cancels where representations agree
-    return 0.5 * (unit[rows][:, None] - nearest).square().sum(dim=2).mean(dim=1)
+    features = embed(encoder, images, device=device, progress=progress)
+    distances, _ = nearest_others(features, k, device, progress)
+    settings = {"score": "kNN distance", "k": distances.shape[1], "data": images.describe()}
+    return Scores(distances.mean(dim=1)[None], images.ids, settings)

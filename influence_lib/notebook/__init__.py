@@ -1,10 +1,10 @@
 """What the second cell of every notebook uses: the parameters, checked, and what chapters share.
 
 The first cell, tagged ``parameters``, is plain assignments that papermill can override. The second one takes the
-shared parameters from one of three classes, each of which adds to the one before, declares its own, and stops the
+shared parameters from one of four classes, each of which adds to the one before, declares its own, and stops the
 notebook with one sentence for each wrong value::
 
-    class Settings(ScoreParameters):  # or EncoderParameters, ImageParameters, Parameters
+    class Settings(ScoreParameters):  # or TrainingsParameters, EncoderParameters, ImageParameters, Parameters
         top: int = Field(ge=1, le=20)
 
     settings = Settings.check(globals())
@@ -16,23 +16,29 @@ from influence_lib.notebook.pages import files_shown, span, write_scores
 from influence_lib.notebook.parameters import Parameters
 from influence_lib.notebook.settings import (
     EncoderParameters,
+    Encoders,
     Epochs,
     ImageParameters,
     LongerParameters,
     Method,
     Methods,
+    Numbers,
     ScoreParameters,
+    TrainingsParameters,
 )
 
 __all__ = [
     "EncoderParameters",
+    "Encoders",
     "Epochs",
     "ImageParameters",
     "LongerParameters",
     "Method",
     "Methods",
+    "Numbers",
     "Parameters",
     "ScoreParameters",
+    "TrainingsParameters",
     "files_shown",
     "span",
     "write_scores",

@@ -1,5 +1,6 @@
 """The parameters that chapters share: images, encoders, scores, each declared once with what is made of it."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from influence_lib import influence, pretrain
@@ -14,13 +15,18 @@ with needed("A notebook", "run `pip install pydantic`"):
 
 __all__ = [
     "EncoderParameters",
+    "Encoders",
     "Epochs",
     "ImageParameters",
     "LongerParameters",
     "Method",
     "Methods",
+    "Numbers",
     "ScoreParameters",
+    "TrainingsParameters",
 ]
+
+TRAINED_HERE = re.compile(rf"({'|'.join(pretrain.METHODS)})(?:-seed(\d+))?")
 
 
 def _listed(value: Any) -> Any:
@@ -38,6 +44,12 @@ def _one_known(method: str) -> str:
     if method not in pretrain.METHODS:
         raise ValueError(f"must be one of {', '.join(pretrain.METHODS)}")
     return method
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("must be one name or more, each once, separated by commas")
+    return names
 
 
 def _epochs(value: Any) -> Any:
@@ -59,8 +71,14 @@ Method = Annotated[str, AfterValidator(_one_known)]
 Methods = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_known)]
 """A parameter that lists training methods between commas; in the settings a tuple."""
 
+Encoders = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
+"""A parameter that lists encoders between commas; see `TrainingsParameters`."""
+
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_epochs), AfterValidator(_ascending)]
 """A parameter that lists epochs between commas; in the settings whole numbers in ascending order."""
+
+Numbers = Epochs
+"""A parameter that lists other whole numbers from 1 on, in the same way."""
 
 
 class ImageParameters(Parameters):
@@ -208,3 +226,39 @@ class ScoreParameters(EncoderParameters):
         """Return the score and the two baselines that every study has beside it: name → scores."""
         kinds = {"EK-FAC": self.ekfac, "gradient norm": self.gradient_norm, "raw loss": self.raw_loss}
         return {name: kind(encoder, images) for name, kind in kinds.items()}
+
+
+class TrainingsParameters(ScoreParameters):
+    """Settings of a chapter that compares encoders, several trainings of a method among them.
+
+    An entry of ``encoders`` is a method, such as ``simclr`` or ``simclr-seed1``, which is trained with the chapter's
+    other parameters; ``untrained``, for random weights; or else the name of an encoder that ships, such as
+    ``simclr-cifar10-50k-seed1``. Those that differ in the seed alone are trainings of one kind.
+    """
+
+    encoders: Encoders
+
+    def trainings(self) -> dict[str, list[pretrain.Encoder]]:
+        """Return title → the trainings of one kind.
+
+        Raises
+        ------
+        InputError
+            If a name is none of an encoder.
+        """
+        found: dict[str, list[pretrain.Encoder]] = {}
+        for name in self.encoders:
+            found.setdefault(self._title(name), []).append(self._named(name))
+        return found
+
+    def _named(self, name: str) -> pretrain.Encoder:
+        if name == "untrained":
+            return self.untrained()
+        here = TRAINED_HERE.fullmatch(name)
+        return self.encoder(here[1], seed=int(here[2] or 0)) if here else pretrain.load_checkpoint(name)
+
+    def _title(self, name: str) -> str:
+        """Return what is not the seed or the chapter's image set, with the method as the papers call it."""
+        method, *rest = re.sub(r"-seed\d+", "", name).split("-")
+        title = pretrain.METHODS[method].TITLE if method in pretrain.METHODS else method
+        return ", ".join([title, *(part for part in rest if part != self.dataset)])

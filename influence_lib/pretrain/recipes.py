@@ -106,10 +106,25 @@ class Recipe:
             reject("folder", self.folder, f"{allowed}, where accuracies are measured")
         return found
 
-    def encoder(self, place: str = "artifacts", device: str = "auto", progress: bool = True) -> Encoder:
-        """Return the encoder, trained first if it is not among the stored results."""
-        images = self.images()
-        return stored_encoder(images, place=place, progress=progress, **self._training(images, device))
+    def encoder(
+        self,
+        place: str = "artifacts",
+        device: str = "auto",
+        progress: bool = True,
+        images: ImageSet | None = None,
+    ) -> Encoder:
+        """Return the encoder, trained first if it is not among the stored results.
+
+        Other `images` take the place of the recipe's own, such as the same with some of them copied.
+        """
+        own = self.images() if images is None else images
+        training = self._training(own, device) | ({} if images is None else {"name": f"{self.name}-changed"})
+        return stored_encoder(own, place=place, progress=progress, **training)
+
+    def described(self, images: ImageSet | None = None, device: str = "auto") -> dict[str, Any]:
+        """Return the settings that identify the encoder, with all defaults resolved; `images` as in `encoder`."""
+        own = self.images() if images is None else images
+        return described(own, **self._training(own, device))[0]
 
     def state(self, device: str = "auto") -> tuple[bool, Path, int]:
         """Return whether the encoder and its accuracy are stored, where its training is kept, and its epochs so far."""

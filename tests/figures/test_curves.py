@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 
 from influence_lib import figures
 from tests.figures.conftest import draws_without_warnings, labelled
@@ -102,3 +103,14 @@ def test_no_curve_is_dropped_and_neighbours_differ_without_colour():
 def test_thousands_of_eigenvalues_are_drawn_as_a_picture():
     axis = figures.eigenvalue_spectra({"many": np.linspace(1, 2, 3000), "few": np.ones(3)}).axes[0]
     assert [line.get_rasterized() for line in axis.lines] == [True, False]
+
+
+def test_precision_is_drawn_against_recall_with_the_base_rate():
+    curve = pd.DataFrame({"recall": [0.0, 0.5, 1.0], "precision": [1.0, 1.0, 0.4]})
+    figure = figures.precision_recall_curves({"low": ({"a": curve, "b": curve}, 0.2), "high": ({"c": curve}, 0.1)})
+    left, right = figure.axes
+    np.testing.assert_array_equal(labelled(left)["a"].get_xydata(), curve)
+    assert [line.get_ydata()[0] for line in (labelled(left)["base rate"], labelled(right)["base rate"])] == [0.2, 0.1]
+    assert [axis.get_title() for axis in figure.axes] == ["low", "high"]
+    assert {text.get_text() for text in figure.legends[0].texts} == {"a", "b", "c", "base rate"}
+    draws_without_warnings(figure)

@@ -46,3 +46,14 @@ def test_small_images_are_kept_pixel_by_pixel_and_large_ones_are_not():
     )
     assert {axis.images[0].get_interpolation() for axis in small.axes} == {"none"}
     assert {axis.images[0].get_interpolation() for axis in large.axes} == {"auto"}
+
+
+def test_mosaics_pack_the_images_asked_for():
+    images = noise_images(12)
+    figure = figures.image_mosaics(images, {"high": torch.tensor([3, 0, 7]), "low": torch.arange(6)})
+    assert [axis.get_title() for axis in figure.axes] == ["high", "low"]
+    shown = [axis.images[0].get_array() for axis in figure.axes]
+    np.testing.assert_array_equal(shown[0][1:9, 1:9], images.images[3].permute(1, 2, 0))
+    np.testing.assert_array_equal(shown[0][1:9, 10:18], images.images[0].permute(1, 2, 0))
+    assert shown[1].shape == (2 * 9 + 1, 3 * 9 + 1, 3)
+    draws_without_warnings(figure)

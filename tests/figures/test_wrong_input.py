@@ -62,6 +62,10 @@ def test_logarithms_need_positive_scores(draw, values):
         lambda nothing: figures.score_against(("a", HERE), nothing),
         lambda nothing: figures.image_rows(noise_images(2), nothing),
         lambda nothing: figures.image_rows(noise_images(2), {"row": torch.arange(0)}),
+        lambda nothing: figures.image_mosaics(noise_images(2), nothing),
+        lambda nothing: figures.image_mosaics(noise_images(2), {"panel": torch.arange(0)}),
+        figures.precision_recall_curves,
+        lambda nothing: figures.precision_recall_curves({"task": (nothing, 0.1)}),
         lambda nothing: figures.agreement_matrix([], nothing, nothing),
         lambda nothing: figures.interval_dots(nothing, "x"),
         lambda nothing: figures.cross_influence_matrices(nothing, [0], ["a"]),
@@ -102,6 +106,10 @@ def test_nothing_cannot_be_drawn(draw):
         (
             lambda: figures.image_rows(noise_images(2), {"r": torch.tensor([0, 2])}),
             "position in rows.* is 2, .* 0 to 1",
+        ),
+        (
+            lambda: figures.image_mosaics(noise_images(2), {"p": torch.tensor([2])}),
+            "position in panels.* is 2, .* 0 to 1",
         ),
         (lambda: figures.image_rows(noise_images(2), {"r": torch.tensor([-1])}), "position in rows.* is -1"),
         (lambda: figures.agreement_matrix(["a"], {}, {}), "reliabilities has no entry for 'a'"),

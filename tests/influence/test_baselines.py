@@ -57,7 +57,7 @@ def test_knn_distance_equals_sklearn(net, images, k):
 def test_scores_do_not_depend_on_chunks(net, images, held, monkeypatch):
     norms = embedding_norm(net, images, progress=False).values
     distances = knn_distance(net, images, k=3, progress=False).values
-    monkeypatch.setattr("influence_lib.influence.baselines.DISTANCES_AT_ONCE", held)
+    monkeypatch.setattr("influence_lib.influence.neighbours.DISTANCES_AT_ONCE", held)
     torch.testing.assert_close(embedding_norm(net, images, progress=False).values, norms)
     torch.testing.assert_close(knn_distance(net, images, k=3, progress=False).values, distances, rtol=1e-4, atol=0)
 
@@ -71,7 +71,7 @@ def test_no_chunk_holds_more_than_its_share(monkeypatch):
         shapes.append((len(left), len(right)))
         return cdist(left, right)
 
-    monkeypatch.setattr("influence_lib.influence.baselines.DISTANCES_AT_ONCE", 300)
+    monkeypatch.setattr("influence_lib.influence.neighbours.DISTANCES_AT_ONCE", 300)
     monkeypatch.setattr(torch, "cdist", recorded)
     knn_distance(FirstPixel(), images, k=2, progress=False)
     assert shapes == [(5, 60)] * 12

@@ -8,7 +8,14 @@ import torch
 from influence_lib import influence, pretrain, store
 from influence_lib.data import Collection
 from influence_lib.errors import InputError
-from influence_lib.notebook import Epochs, LongerParameters, Method, Methods, ScoreParameters
+from influence_lib.notebook import (
+    Epochs,
+    LongerParameters,
+    Method,
+    Methods,
+    ScoreParameters,
+    TrainingsParameters,
+)
 
 
 class Settings(ScoreParameters):
@@ -147,3 +154,27 @@ def test_wrong_longer_trainings_are_one_sentence(given: dict[str, Any], said: st
     with pytest.raises(InputError) as error:
         Longer.check(LONGER | given)
     assert str(error.value).startswith(said)
+
+
+def test_trainings_that_differ_in_the_seed_belong_together(tmp_path: Any, monkeypatch: Any) -> None:
+    shipped: dict[str, Any] = {}
+    monkeypatch.setattr(store, "repository", lambda root=None: tmp_path)
+    monkeypatch.setattr(pretrain, "load_checkpoint", lambda name: shipped.setdefault(name, pretrain.build_encoder(2)))
+    names = "simclr, byol-cifar10-50k, simclr-seed2,byol-cifar10-50k-seed1, simclr-controlled, untrained"
+    given = {name: value for name, value in GIVEN.items() if name not in ("method", "methods", "along")}
+    found = TrainingsParameters.check(given | {"encoders": names}).trainings()
+    assert {title: len(group) for title, group in found.items()} == {
+        "SimCLR": 3,
+        "BYOL, cifar10, 50k": 2,
+        "untrained": 1,
+    }
+    assert [each.settings.get("seed") for each in found["SimCLR"][:2]] == [0, 2]
+    assert list(shipped) == ["byol-cifar10-50k", "byol-cifar10-50k-seed1", "simclr-controlled"]
+    assert found["untrained"][0].settings["name"] == "untrained-width2"
+
+
+@pytest.mark.parametrize("names", ["", "simclr, simclr", ","])
+def test_encoders_are_named_each_once(names: str) -> None:
+    given = {name: value for name, value in GIVEN.items() if name not in ("method", "methods", "along")}
+    with pytest.raises(InputError, match=r"encoders is .* must be one name or more, each once, separated by commas"):
+        TrainingsParameters.check(given | {"encoders": names})

@@ -17,7 +17,16 @@ from torchvision.transforms.v2 import functional as F
 
 from influence_lib.errors import reject
 
-__all__ = ["TABLE_4", "Augmentations", "GaussianNoise", "Perturbation", "RandomCrop", "perturb", "view_pair"]
+__all__ = [
+    "TABLE_4",
+    "Augmentations",
+    "ContrastNoise",
+    "GaussianNoise",
+    "Perturbation",
+    "RandomCrop",
+    "perturb",
+    "view_pair",
+]
 
 VIEWS = ("one", "two")
 
@@ -84,6 +93,47 @@ class GaussianNoise:
     def describe(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
         return {"kind": "gaussian noise", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class ContrastNoise:
+    """Gaussian noise in proportion to the contrast of each image, so that signal to noise is the same for all.
+
+    Mean and deviation of `GaussianNoise` are multiplied by the standard deviation of the image's luma over `reference`.
+    An image of one colour is left as it is.
+
+    Parameters
+    ----------
+    mean, std : float
+        Of the noise of an image whose contrast is `reference`, in pixels of [0, 1].
+    reference : float
+        A contrast, in pixels of [0, 1]; about that of an image of CIFAR-10.
+
+    Raises
+    ------
+    InputError
+        If `std` is negative, or `reference` is not above 0.
+    """
+
+    mean: float = 0.05
+    std: float = 0.2
+    reference: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.std >= 0:
+            reject("std", self.std, "zero or positive")
+        if not self.reference > 0:
+            reject("reference", self.reference, "above 0")
+
+    def __call__(self, pixels: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the noisy copy of one image, 3×H×W."""
+        factor = float(F.rgb_to_grayscale(pixels).std(correction=0)) / self.reference
+        noise = torch.from_numpy(rng.standard_normal(tuple(pixels.shape), dtype=np.float32))
+        return pixels + noise.mul_(self.std).add_(self.mean).mul_(factor)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values."""
+        return {"kind": "contrast noise", **asdict(self)}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Representation:
 
 
 def representation(
-    scores: Sequence[Scores], groups: Sequence[str], ks: Sequence[int], end: str = "highest", seed: int = 0
+    scores: Sequence[Scores], groups: Sequence[str] | np.ndarray, ks: Sequence[int], end: str = "highest", seed: int = 0
 ) -> Representation:
     """Return how groups are represented among the k highest, or lowest, images of several trainings.
 

@@ -18,7 +18,7 @@ EVENTS = 10  # images at the end, and others, for each coefficient: with fewer t
 
 def adjusted_odds(
     at_end: Sequence[bool] | np.ndarray,
-    groups: Sequence[str],
+    groups: Sequence[str] | np.ndarray,
     measured: pd.DataFrame | Mapping[str, Sequence[float]],
 ) -> pd.DataFrame:
     """Return each group's odds of being at an end, alone and where what is measured of the pictures is known.

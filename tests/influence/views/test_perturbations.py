@@ -16,6 +16,7 @@ from influence_lib.errors import InputError
 from influence_lib.influence.views.perturbations import (
     TABLE_4,
     Augmentations,
+    ContrastNoise,
     GaussianNoise,
     RandomCrop,
     perturb,
@@ -401,3 +402,23 @@ def test_bad_input_is_named():
         GaussianNoise(std=-1)
     with pytest.raises(InputError, match="views is 'three'"):
         view_pair(PIXELS, range(6), GaussianNoise(), "three", seed=0, draw=0)
+
+
+def test_contrast_noise_has_one_signal_to_noise_for_all_images():
+    quiet, loud = IMAGES[:1] * 0.2 + 0.4, IMAGES[:1]
+    noise = [perturb(each, [7], ContrastNoise(0.05, 0.2), seed=0, draw=0) - each for each in (quiet, loud)]
+    torch.testing.assert_close(noise[0], 0.2 * noise[1], rtol=1e-4, atol=1e-6)
+    contrast = float((LUMA * loud[0]).sum(0).std(correction=0))
+    plain = perturb(loud, [7], GaussianNoise(0.05, 0.2), seed=0, draw=0) - loud
+    torch.testing.assert_close(noise[1], plain * contrast / 0.2, rtol=2e-3, atol=1e-5)
+
+
+def test_an_image_of_one_colour_stays_as_it_is():
+    assert torch.equal(perturb(PIXELS, range(6), ContrastNoise(), seed=0, draw=0), PIXELS)
+
+
+@pytest.mark.parametrize(("changed", "said"), [({"std": -1}, "std is -1"), ({"reference": 0}, "reference is 0")])
+def test_contrast_noise_refuses_what_is_none(changed, said):
+    with pytest.raises(InputError, match=said):
+        ContrastNoise(**changed)
+    assert json.dumps(ContrastNoise().describe()) != json.dumps(GaussianNoise().describe())

@@ -1,0 +1,36 @@
+"""Whether a score finds duplicates and outliers, beats what people use, and falls with copies in the training."""
+
+from influence_lib.studies.duplicates.copies import SEEN_BY, CopyPlan, copy_changes, copy_effects, plan_copies
+from influence_lib.studies.duplicates.detecting import DETECTION, beyond_matched, detection, precision_and_recall
+from influence_lib.studies.duplicates.experiment import CopyExperiment
+from influence_lib.studies.duplicates.hashes import HASHES, hash_distance, image_hashes
+from influence_lib.studies.duplicates.outliers import isolation_score
+from influence_lib.studies.duplicates.pairs import FOUND_BY, judged_pairs, near_pairs
+from influence_lib.studies.duplicates.planted import planted_pairs, planted_truth
+from influence_lib.studies.duplicates.sentences import advice, detection_in_words, effect_in_words, rows_of_pairs
+
+__all__ = [
+    "DETECTION",
+    "FOUND_BY",
+    "HASHES",
+    "SEEN_BY",
+    "CopyExperiment",
+    "CopyPlan",
+    "advice",
+    "beyond_matched",
+    "copy_changes",
+    "copy_effects",
+    "detection",
+    "detection_in_words",
+    "effect_in_words",
+    "hash_distance",
+    "image_hashes",
+    "isolation_score",
+    "judged_pairs",
+    "near_pairs",
+    "plan_copies",
+    "planted_pairs",
+    "planted_truth",
+    "precision_and_recall",
+    "rows_of_pairs",
+]

@@ -1,0 +1,30 @@
+"""What the highest and the lowest images are like: in the picture, and among their neighbours."""
+
+from influence_lib.studies.patterns.controls import AGAINST, ENDS, Matched, differences, ends_of, matched_controls
+from influence_lib.studies.patterns.neighbours import (
+    NEIGHBOURS,
+    Neighbourhoods,
+    neighbour_statistics,
+    neighbourhoods,
+)
+from influence_lib.studies.patterns.picture import PICTURE, picture_statistics
+from influence_lib.studies.patterns.sentences import advice, clear, in_words, which_ends_cluster
+
+__all__ = [
+    "AGAINST",
+    "ENDS",
+    "NEIGHBOURS",
+    "PICTURE",
+    "Matched",
+    "Neighbourhoods",
+    "advice",
+    "clear",
+    "differences",
+    "ends_of",
+    "in_words",
+    "matched_controls",
+    "neighbour_statistics",
+    "neighbourhoods",
+    "picture_statistics",
+    "which_ends_cluster",
+]

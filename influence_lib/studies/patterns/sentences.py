@@ -1,0 +1,113 @@
+"""What the numbers say, as sentences that hold whatever they are."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from influence_lib.errors import check_choice
+from influence_lib.estimate import Estimate
+
+__all__ = ["advice", "clear", "in_words", "which_ends_cluster"]
+
+GROUND = ("border uniformity", "white border", "black border")
+
+
+def clear(found: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """Return the estimates whose intervals do not hold 0.
+
+    Examples
+    --------
+    >>> list(clear({"a": Estimate(0.2, 0.1, 0.3, 20), "b": Estimate(0.2, -0.1, 0.5, 20)}))
+    ['a']
+    """
+    return {str(name): each for name, each in found.items() if each.above(0) or each.below(0)}
+
+
+def in_words(subject: str, found: Mapping[str, Estimate]) -> str:
+    """Return a sentence on clear differences of the highest images from their controls.
+
+    Examples
+    --------
+    >>> in_words("By EK-FAC", {"contrast": Estimate(-0.5, -0.8, -0.2, 20)})
+    'By EK-FAC the highest differ clearly from their controls in contrast (lower).'
+    """
+    if not found:
+        return f"{subject} the highest differ from their controls clearly in none of the statistics."
+    differences = ", ".join(f"{name} ({'higher' if each.value > 0 else 'lower'})" for name, each in found.items())
+    return f"{subject} the highest differ clearly from their controls in {differences}."
+
+
+def which_ends_cluster(apart: Mapping[str, Estimate]) -> str:
+    """Return a sentence on which end of a ranking lies closer together.
+
+    Parameters
+    ----------
+    apart : mapping of str to Estimate
+        Of `Neighbourhoods`.
+
+    Raises
+    ------
+    InputError
+        If a distance is missing.
+
+    Examples
+    --------
+    >>> which_ends_cluster({name: Estimate(0.2, 0.1, 0.3, 20) for name in NEIGHBOURS})
+    'The lowest images lie closer together than the highest, among all images and among each other.'
+    """
+    names = ("neighbour distance", "distance within the set")
+    among_all, within = (apart[check_choice("a distance", name, list(apart))] for name in names)
+    closer = {each.compared(0) for each in (among_all, within)}
+    if closer == {"above"}:
+        return "The lowest images lie closer together than the highest, among all images and among each other."
+    if closer == {"below"}:
+        return "The highest images lie closer together than the lowest, among all images and among each other."
+    if closer == {"not clearly different from"}:
+        return "Neither end lies clearly closer together than the other."
+    said = {"above": "the lowest", "below": "the highest", "not clearly different from": "neither"}
+    return (
+        f"Among all images {said[among_all.compared(0)]} lie clearly closer to their neighbours, and among each other"
+        f" {said[within.compared(0)]}."
+    )
+
+
+def advice(against_controls: pd.DataFrame, k: int) -> str:
+    """Return what somebody who looks at the top of a ranking should expect there.
+
+    Parameters
+    ----------
+    against_controls : DataFrame of Estimate
+        As `differences` returns it against controls, with the columns ``"EK-FAC"`` and ``"raw loss"``.
+    k : int
+        How many images were looked at.
+
+    Raises
+    ------
+    InputError
+        If one of the columns is missing.
+
+    Examples
+    --------
+    >>> advice(differences({"EK-FAC": [scores], "raw loss": [loss]}, picture_statistics(images), images), k=20)
+    """
+    found = {
+        name: clear(against_controls[check_choice("a column", name, list(against_controls))].to_dict())
+        for name in ("EK-FAC", "raw loss")
+    }
+    uniform = {
+        name: [each for each in GROUND if each in clearly and clearly[each].value > 0]
+        for name, clearly in found.items()
+    }
+    ekfac, loss = uniform["EK-FAC"], uniform["raw loss"]
+    if ekfac and loss:
+        ground = "both rankings put plain grounds on top; the raw loss does so for a fraction of the cost"
+    elif loss:
+        ground = "to find pictures with plain grounds, rank by the raw loss; EK-FAC does not clearly bring them up"
+    elif ekfac:
+        ground = "to find pictures with plain grounds, EK-FAC brings up more than the raw loss does"
+    else:
+        ground = "neither ranking clearly brings up plain grounds, beyond what class and brightness explain"
+    return (
+        f"Of the {k} highest images here: {ground}. Whatever you notice in such a list, hold it against images of the"
+        " same class and brightness before you call it a finding, and look at the list by the raw loss beside it."
+    )
