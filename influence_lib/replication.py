@@ -129,7 +129,7 @@ def power(effect: float, error: float, trainings: int) -> float:
     Examples
     --------
     >>> round(power(effect=2.3, error=1.1 * (2 / 5) ** 0.5, trainings=9), 2)
-    0.81
+    0.82
     """
     effect, error = check_number("effect", effect), check_number("error", error, above=0)
     if trainings < 2:

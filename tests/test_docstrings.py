@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -16,14 +17,22 @@ from pydantic import TypeAdapter, ValidationError
 from influence_lib import data, figures, influence, pretrain, studies
 from influence_lib.estimate import Estimate
 from influence_lib.influence.views.gradients import Factors
-from influence_lib.studies import bend
+from influence_lib.studies import bend, duplicates
 from influence_lib.studies.scoring import small_encoder
 from tests.notebook.test_settings import GIVEN
 from tests.studies.scores import scores_of
 
 ROOMS = (
     *("data", "pretrain", "influence", "theory", "theory.curves", "figures", "notebook", "book"),
-    *("studies", "studies.bend", "studies.scoring", "studies.trend"),
+    *(
+        "studies",
+        "studies.bend",
+        "studies.scoring",
+        "studies.trend",
+        "studies.patterns",
+        "studies.duplicates",
+        "studies.fairness",
+    ),
     *("checkout", "errors", "estimate", "finding", "replication", "store", "text"),
 )
 MODULES = {name: import_module(f"influence_lib.{name}") for name in ROOMS}
@@ -99,6 +108,35 @@ def studied(prepared):
     return prepared | scores | along | known | calls
 
 
+@pytest.fixture(scope="module")
+def ends(prepared):
+    """Return the names that examples about the ends of a ranking use: a known truth, and what was found of it."""
+    images, encoder = prepared["images"], prepared["encoder"]
+    features = pretrain.embed(encoder, images)
+    truth = pd.DataFrame({"duplicate": np.arange(60) < 6, "outlier": np.arange(60) >= 54})
+    found = {"EK-FAC": [prepared["scores"]], "raw loss": [prepared["loss"]]}
+    planted = data.plant(images, exact=0.1)
+    pairs = duplicates.near_pairs(planted, pretrain.embed(encoder, planted))
+
+    def train(own, seed):
+        return encoder
+
+    score = partial(influence.raw_loss, draws=2, progress=False, device="cpu")
+    known = {
+        "truth": truth,
+        "features": features,
+        "train": train,
+        "changes": duplicates.copy_changes(images, train, {"raw loss": score}, copies=[2], each=5, trainings=3),
+        "as_duplicates": duplicates.detection(found, truth["duplicate"].to_numpy(), "lowest"),
+        "as_outliers": duplicates.detection(found, truth["outlier"].to_numpy(), "highest"),
+        "judged": duplicates.judged_pairs(pairs, planted),
+    }
+    return prepared | known
+
+
+FIXTURES = {"studies.patterns": "ends", "studies.duplicates": "ends", "studies.fairness": "ends"}
+
+
 @pytest.mark.parametrize(("room", "name"), PUBLIC)
 def test_examples_run(room, name, prepared, request, tmp_path, monkeypatch):
     if name in NOT_HERE:
@@ -106,7 +144,8 @@ def test_examples_run(room, name, prepared, request, tmp_path, monkeypatch):
     if room not in ("store", "checkout"):
         monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
     thing = getattr(MODULES[room], name)
-    given = request.getfixturevalue("studied") if room.startswith(("studies", "replication")) else prepared
+    studied = "studied" if room.startswith(("studies", "replication")) else "prepared"
+    given = request.getfixturevalue(FIXTURES.get(room, studied))
     names = given | {each: getattr(MODULES[room], each) for each in MODULES[room].__all__}
     (example,) = doctest.DocTestFinder(recurse=False).find(thing, name, globs=names)
     if inspect.isfunction(thing):

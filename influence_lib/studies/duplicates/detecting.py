@@ -58,8 +58,8 @@ def detection(
 
     Examples
     --------
-    >>> found = detection({"EK-FAC": [scores]}, planted_truth(images)["duplicate"])
-    >>> found.loc["EK-FAC", "average precision"].above(planted_truth(images)["duplicate"].mean())
+    >>> found = detection({"EK-FAC": [scores]}, truth["duplicate"])
+    >>> found.loc["EK-FAC", "average precision"].above(truth["duplicate"].mean())
     """
     check_choice("end", end, ENDS)
     if not scores:
@@ -92,7 +92,7 @@ def precision_and_recall(score: Scores, truth: Truth, end: str = "lowest") -> pd
 
     Examples
     --------
-    >>> precision_and_recall(scores, planted_truth(images)["duplicate"])["precision"].iloc[-1]
+    >>> precision_and_recall(scores, truth["duplicate"])["precision"].iloc[-1]
     """
     check_choice("end", end, ENDS)
     precision, recall, _ = precision_recall_curve(truth, _towards(score, truth, end))
@@ -135,7 +135,7 @@ def beyond_matched(
 
     Examples
     --------
-    >>> beyond_matched([(scores, loss)], planted_truth(images)["duplicate"], images.labels).above(0.5)
+    >>> beyond_matched([(scores, loss)], truth["duplicate"], images.labels).above(0.5)
     """
     check_choice("end", end, ENDS)
     if not pairs:

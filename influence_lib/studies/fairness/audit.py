@@ -113,7 +113,7 @@ def audit(
     Examples
     --------
     >>> found = audit(np.arange(100.0), {"half": ["dark"] * 50 + ["light"] * 50}, k=20)
-    >>> found.groups.loc[("highest", "half", "light"), "count"]
+    >>> print(found.groups.loc[("highest", "half", "light"), "count"])
     20
     """
     table = _table_of_groups(attributes, len(scores))

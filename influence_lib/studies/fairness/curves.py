@@ -63,7 +63,8 @@ def representation(
 
     Examples
     --------
-    >>> representation([scores], labels, ks=[10, 20, 50]).ratios.loc[50, "cat"]
+    >>> of_images = ["cat", "dog"] * (len(scores) // 2)
+    >>> representation([scores], of_images, ks=[10, 20, 50]).ratios.loc[50, "cat"]
     """
     if not scores:
         reject("the number of trainings", 0, "1 or more")

@@ -49,7 +49,9 @@ def adjusted_odds(
 
     Examples
     --------
-    >>> adjusted_odds(top, race, {"brightness": brightness}).loc["White", "adjusted"].value
+    >>> rng = np.random.default_rng(0)
+    >>> top, group, brightness = rng.random(500) < 0.3, rng.choice(["a", "b"], 500), rng.normal(size=500)
+    >>> adjusted_odds(top, group, {"brightness": brightness}).loc["a", "adjusted"].value
     """
     outcome = np.asarray(at_end, dtype=bool)
     table = _standardised(measured, len(outcome))

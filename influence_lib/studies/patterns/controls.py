@@ -89,7 +89,13 @@ def matched_controls(chosen: npt.ArrayLike, labels: npt.ArrayLike, values: npt.A
 
 
 def ends_of(score: Scores, k: int) -> dict[str, Positions]:
-    """Return the positions of the k highest and of the k lowest images, by the names in `ENDS`."""
+    """Return the positions of the k highest and of the k lowest images, by the names in `ENDS`.
+
+    Examples
+    --------
+    >>> sorted(ends_of(scores, k=5))
+    ['highest', 'lowest']
+    """
     return {"highest": score.highest(k).numpy(), "lowest": score.lowest(k).numpy()}
 
 
