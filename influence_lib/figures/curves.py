@@ -227,6 +227,11 @@ def precision_recall_curves(panels: Mapping[str, tuple[Mapping[str, pd.DataFrame
     ------
     InputError
         If there is nothing to draw, or more than can be told apart.
+
+    Examples
+    --------
+    >>> curve = pd.DataFrame({"recall": [0.0, 0.5, 1.0], "precision": [1.0, 0.6, 0.2]})
+    >>> precision_recall_curves({"duplicates": ({"EK-FAC": curve}, 0.2)})
     """
     check_some("panels", panels)
     for title, (curves, _) in panels.items():

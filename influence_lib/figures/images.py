@@ -75,6 +75,10 @@ def image_mosaics(images: ImageSet, panels: Mapping[str, Tensor], columns: int =
     ------
     InputError
         If there are no panels, or a position is outside `images`.
+
+    Examples
+    --------
+    >>> image_mosaics(images, {"highest": scores.highest(12), "lowest": scores.lowest(12)})
     """
     _check_positions("panels", panels, len(images))
     most = max(map(len, panels.values()))

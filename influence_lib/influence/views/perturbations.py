@@ -127,7 +127,9 @@ class ContrastNoise:
 
     def __call__(self, pixels: Tensor, rng: np.random.Generator) -> Tensor:
         """Return the noisy copy of one image, 3×H×W."""
-        factor = float(F.rgb_to_grayscale(pixels).std(correction=0)) / self.reference
+        # of one colour, whatever the rounding of its luma: vector instructions do not round all pixels alike
+        plain = torch.equal(pixels, pixels[:, :1, :1].expand_as(pixels))
+        factor = 0.0 if plain else float(F.rgb_to_grayscale(pixels).std(correction=0)) / self.reference
         noise = torch.from_numpy(rng.standard_normal(tuple(pixels.shape), dtype=np.float32))
         return pixels + noise.mul_(self.std).add_(self.mean).mul_(factor)
 

@@ -21,6 +21,7 @@ Truth = npt.NDArray[np.bool_]
 
 DETECTION = ("average precision", "AUROC", "precision at k")
 """The columns of `detection`."""
+NEAR = 0.05  # of all images, between the ranks of an image and its control
 AT_ONCE = 2**22  # weights that are held at once: 32 MiB
 
 
@@ -108,9 +109,9 @@ def beyond_matched(
 ) -> Estimate:
     """Return how often an image that is to be found lies further towards an end than one like it by another score.
 
-    Each is compared with another image of its class whose rank by the other score is next to its own
-    (`patterns.matched_controls`). So a score that finds easy images, which the loss finds as well, is told from one
-    that finds duplicates.
+    Each is compared with another image of its class whose rank by the other score is next to its own, at most a
+    twentieth of all images away (`patterns.matched_controls`); where there is none it is left out. So a score that
+    finds easy images, which the loss finds as well, is told from one that finds duplicates.
 
     Parameters
     ----------
@@ -144,9 +145,10 @@ def beyond_matched(
     for score, known in pairs:
         check_comparable(score, known)
         values = _towards(score, truth, end)
-        matched = matched_controls(np.flatnonzero(truth), labels, ranked(known.values.numpy()))
+        ranks = ranked(known.values.numpy()) / len(truth)
+        matched = matched_controls(np.flatnonzero(truth), labels, ranks, within=NEAR)
         if len(matched.chosen) == 0:
-            reject("truth", "all of their classes", "such that an image of one of the classes is none of them")
+            reject("truth", "all that are alike", "such that another image of their classes is near")
         difference = values[matched.chosen] - values[matched.controls]
         found.append(mean((np.sign(difference) + 1) / 2, "image", seed))
     return combined(found)

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import check_choice, check_integer, reject
+from influence_lib.errors import check_choice, check_integer, check_number, reject
 from influence_lib.estimate import Estimate, mean
 from influence_lib.influence import Scores
 from influence_lib.influence.agreement import check_comparable, check_several
@@ -34,7 +34,7 @@ class Matched:
     chosen, controls : array of int64
         Positions, one control for each chosen image, each at most once.
     left_out : int
-        Chosen images for which there was none, since their class has too few others.
+        Chosen images for which there was none, since their class has too few others that are near.
     distance : float
         Mean magnitude of the difference in what was matched between an image and its control; NaN without controls.
     """
@@ -45,7 +45,9 @@ class Matched:
     distance: float
 
 
-def matched_controls(chosen: npt.ArrayLike, labels: npt.ArrayLike, values: npt.ArrayLike) -> Matched:
+def matched_controls(
+    chosen: npt.ArrayLike, labels: npt.ArrayLike, values: npt.ArrayLike, within: float | None = None
+) -> Matched:
     """Return a control for each of some images, of its class and near to it in one number, such as the brightness.
 
     Controls are drawn from the images that were not chosen, each at most once, so that the sum of the differences is
@@ -59,6 +61,8 @@ def matched_controls(chosen: npt.ArrayLike, labels: npt.ArrayLike, values: npt.A
         The classes of all images; images without a label are a class of their own.
     values : array of float, shape (N,)
         What is matched.
+    within : float, optional
+        The largest difference in it between an image and its control; pairs that differ more are left out.
 
     Raises
     ------
@@ -84,6 +88,9 @@ def matched_controls(chosen: npt.ArrayLike, labels: npt.ArrayLike, values: npt.A
         rows, columns = linear_sum_assignment(np.abs(values[own][:, None] - values[free]))
         pairs.append(np.stack([own[rows], free[columns]]))
     images, controls = np.concatenate(pairs, axis=1)
+    if within is not None:
+        near = np.abs(values[images] - values[controls]) <= check_number("within", within, least=0)
+        images, controls = images[near], controls[near]
     distance = float(np.abs(values[images] - values[controls]).mean()) if len(images) else float("nan")
     return Matched(images, controls, len(picked) - len(images), distance)
 

@@ -35,6 +35,14 @@ def test_a_class_without_others_leaves_images_out():
     assert np.isnan(matched_controls([0], labels=[0, 1], values=np.zeros(2)).distance)
 
 
+def test_controls_that_are_not_near_count_for_nothing():
+    near = matched_controls([0, 1], labels=[0] * 4, values=[0.0, 1.0, 0.1, 3.0], within=0.5)
+    assert (near.chosen.tolist(), near.controls.tolist(), near.left_out) == ([0], [2], 1)
+    assert near.distance == pytest.approx(0.1)
+    with pytest.raises(InputError, match="within is -1, but it must be a number at least 0"):
+        matched_controls([0], [0, 0], [0.0, 0.0], within=-1)
+
+
 @pytest.mark.parametrize(
     ("chosen", "values", "said"),
     [
