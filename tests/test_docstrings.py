@@ -113,7 +113,7 @@ def ends(prepared):
     """Return the names that examples about the ends of a ranking use: a known truth, and what was found of it."""
     images, encoder = prepared["images"], prepared["encoder"]
     features = pretrain.embed(encoder, images)
-    truth = pd.DataFrame({"duplicate": np.arange(60) < 6, "outlier": np.arange(60) >= 54})
+    truth = {"duplicate": np.arange(60) < 6, "outlier": np.arange(60) >= 54}
     found = {"EK-FAC": [prepared["scores"]], "raw loss": [prepared["loss"]]}
     planted = data.plant(images, exact=0.1)
     pairs = duplicates.near_pairs(planted, pretrain.embed(encoder, planted))
@@ -127,8 +127,8 @@ def ends(prepared):
         "features": features,
         "train": train,
         "changes": duplicates.copy_changes(images, train, {"raw loss": score}, copies=[2], each=5, trainings=3),
-        "as_duplicates": duplicates.detection(found, truth["duplicate"].to_numpy(), "lowest"),
-        "as_outliers": duplicates.detection(found, truth["outlier"].to_numpy(), "highest"),
+        "as_duplicates": duplicates.detection(found, truth["duplicate"], "lowest"),
+        "as_outliers": duplicates.detection(found, truth["outlier"], "highest"),
         "judged": duplicates.judged_pairs(pairs, planted),
     }
     return prepared | known

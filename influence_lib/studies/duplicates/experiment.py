@@ -39,7 +39,7 @@ class CopyExperiment:
 
     Examples
     --------
-    >>> recipe = pretrain.Recipe("simclr", "controlled", n=100, width=2, epochs=1, batch_size=50, precision="fp32")
+    >>> recipe = pretrain.Recipe("simclr", "controlled", n=50, width=2, epochs=1, batch_size=50, precision="fp32")
     >>> changes = CopyExperiment(recipe, copies=(1, 2), each=4, trainings=2, draws=2).changes()
     >>> copy_effects(changes)
     """

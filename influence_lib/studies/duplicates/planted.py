@@ -27,7 +27,7 @@ def planted_truth(images: ImageSet) -> dict[str, npt.NDArray[np.bool_]]:
 
     Examples
     --------
-    >>> planted_truth(data.plant(images, exact=0.1))["duplicate"].sum()
+    >>> int(planted_truth(data.plant(images, exact=0.1))["duplicate"].sum())
     12
     """
     copies = _copies(images)

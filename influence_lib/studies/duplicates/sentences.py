@@ -40,7 +40,7 @@ def detection_in_words(found: Mapping[str, Estimate], own: str, rate: float, wha
     >>> detection_in_words({"a": Estimate(0.9, 0.8, 1.0, 50)}, "a", 0.1, "cars")
     'In finding cars a has an average precision of 0.90 [0.80, 1.00], above the base rate of 0.10; no ranking has more.'
     """
-    value = found[check_choice("own", own, list(found))]
+    value = found[check_choice("own", own, list(found.keys()))]
     best = extremes(found)[1]
     others = "no ranking has more" if best == own else f"the best is {best} with {found[best].value:.2f}"
     return (
@@ -124,7 +124,7 @@ def advice(
 
 def _compared(what: str, found: Mapping[str, Estimate], own: str) -> str:
     """Return a recommendation between one ranking and the best of the others."""
-    value = found[check_choice("own", own, list(found))]
+    value = found[check_choice("own", own, list(found.keys()))]
     best = extremes({name: each for name, each in found.items() if name != own})[1]
     if value.above(found[best]):
         return f"For {what} use {own}: it beats the best of the others, {best}."

@@ -168,7 +168,8 @@ def compare(scores: Mapping[str, Scores], pairs: Sequence[Pair] = COMPARED, seed
 
     Examples
     --------
-    >>> compare(nine_scores(scorer, images))["EK-FAC", "raw loss"].differs
+    >>> pairs = [("EK-FAC", "raw loss")]
+    >>> compare({"EK-FAC": ekfac, "raw loss": loss}, pairs)["EK-FAC", "raw loss"].differs
     """
     return {(a, b): _comparison(scores[a], scores[b], seed) for a, b in pairs}
 
