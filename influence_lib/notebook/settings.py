@@ -164,14 +164,16 @@ class LongerParameters(EncoderParameters):
     trainings: int = Field(ge=3)
     longer_n: int = Field(ge=50)
     longer_epochs: int = Field(ge=2)
-    longer_along: Epochs
+    longer_at: Epochs
 
     @model_validator(mode="after")
-    def _along_ends_before_the_end(self) -> Self:
-        if self.longer_along and self.longer_along[-1] >= self.longer_epochs:
+    def _looked_at_before_the_end(self) -> Self:
+        if not self.longer_at:
+            raise ValueError("longer_at is '', but it must be whole numbers from 1 on, separated by commas")
+        if self.longer_at[-1] > self.longer_epochs:
             raise ValueError(
-                f"longer_along ends with {self.longer_along[-1]}, but it must end before longer_epochs, "
-                f"{self.longer_epochs}"
+                f"longer_at ends with {self.longer_at[-1]}, but it must end with longer_epochs, {self.longer_epochs}, "
+                "or before"
             )
         return self
 
@@ -182,8 +184,8 @@ class LongerParameters(EncoderParameters):
 
     def along_trainings(self, method: str) -> dict[int, list[pretrain.Encoder]]:
         """Return the encoders of several longer trainings after some epochs: epoch → one for each training."""
-        stops = [*((epoch, epoch) for epoch in self.longer_along), (self.longer_epochs, None)]
-        return {epoch: [self.longer(method, i, stop) for i in range(self.trainings)] for epoch, stop in stops}
+        stops = {epoch: None if epoch == self.longer_epochs else epoch for epoch in self.longer_at}
+        return {epoch: [self.longer(method, i, stop) for i in range(self.trainings)] for epoch, stop in stops.items()}
 
 
 class ScoreParameters(EncoderParameters):

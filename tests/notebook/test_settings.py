@@ -123,7 +123,7 @@ LONGER = {name: value for name, value in GIVEN.items() if name not in ("method",
     "trainings": 3,
     "longer_n": 60,
     "longer_epochs": 2,
-    "longer_along": "1",
+    "longer_at": "1, 2",
 }
 
 
@@ -146,7 +146,8 @@ def test_longer_trainings_are_those_of_other_seeds_along_the_way(monkeypatch: py
     ("given", "said"),
     [
         ({"trainings": 2}, "trainings is 2, but it must be greater than or equal to 3."),
-        ({"longer_along": "1, 2"}, "longer_along ends with 2, but it must end before longer_epochs, 2."),
+        ({"longer_at": "1, 3"}, "longer_at ends with 3, but it must end with longer_epochs, 2, or before."),
+        ({"longer_at": ""}, "longer_at is ''"),
         ({"replicated": "mars"}, "replicated is 'mars', but it must be some of simclr, "),
     ],
 )

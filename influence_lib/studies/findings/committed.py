@@ -1,6 +1,7 @@
 """What is committed under ``results/``, found by the names of encoders, and the findings that are made of it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from influence_lib import store
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
-from influence_lib.influence import GaussianNoise, Perturbation, Scores
+from influence_lib.influence import GaussianNoise, Scores
 from influence_lib.pretrain import SHIPPED, shipped
 from influence_lib.studies.pretraining import has_learned
 
@@ -46,31 +47,25 @@ class Results:
         entry = self._accuracies.get(name)
         return None if entry is None else Estimate(**store.load(self._root / entry.folder)[kind])
 
-    def scores(
-        self,
-        encoder: str,
-        kind: str = "ekfac",
-        perturbation: Perturbation = NOISE,
-        seed: int = 0,
-        fit_perturbation: Perturbation | None = None,
-        loss: str = "cosine",
-        views: str = "one",
-    ) -> Scores:
-        """Return an encoder's scores; the arguments are those of `influence.self_influence`.
+    def scores(self, encoder: str, kind: str = "ekfac", **changed: Any) -> Scores:
+        """Return an encoder's scores, by default those under the papers' noise.
+
+        Parameters
+        ----------
+        encoder : str
+            Its name.
+        kind : str
+            One of `KINDS`.
+        **changed
+            Arguments of `influence.self_influence` that are not the default's: perturbation, fit_perturbation, seed,
+            loss, views.
 
         Raises
         ------
         InputError
             If there are none, or several.
         """
-        wanted = KINDS[kind] | {
-            "encoder": self._accuracies[encoder].settings["encoder"],
-            "perturbation": json.loads(json.dumps(perturbation.describe())),
-            "fit_perturbation": None if fit_perturbation is None else fit_perturbation.describe(),
-            **{"loss": loss, "views": views, "seed": seed, "draws": DRAWS},
-        }
-        of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == SCORED]
-        found = [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]
+        wanted, found = self._matching(encoder, kind, changed)
         if len(found) != 1:
             raise InputError(f"there are {len(found)} committed scores of {encoder} with {wanted}, but it must be 1.")
         folder = found[0].folder
@@ -78,6 +73,24 @@ class Results:
             stored = store.load(self._root / folder)["scores"]
             self._found[folder] = Scores(stored["by_draw"], stored["ids"], {"data": found[0].settings["data"]})
         return self._found[folder]
+
+    def has_scores(self, encoder: str, kind: str = "ekfac", **changed: Any) -> bool:
+        """Return whether `scores` finds any."""
+        return encoder in self._accuracies and len(self._matching(encoder, kind, changed)[1]) == 1
+
+    def _matching(
+        self, encoder: str, kind: str, changed: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[store.Entry]]:
+        """Return the settings that are asked for, and the entries that have them."""
+        default = {"loss": "cosine", "views": "one", "seed": 0, "perturbation": NOISE, "fit_perturbation": None}
+        asked: dict[str, Any] = {**default, **changed}
+        described = {
+            key: json.loads(json.dumps(value.describe())) if hasattr(value, "describe") else value
+            for key, value in asked.items()
+        }
+        wanted = KINDS[kind] | {"encoder": self._accuracies[encoder].settings["encoder"], "draws": DRAWS} | described
+        of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == SCORED]
+        return wanted, [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]
 
     def gate(self, *encoders: str) -> bool | None:
         """Return whether all encoders learned something, by the rule of the ledger; None where that is not known."""

@@ -1,6 +1,6 @@
 """Findings over several trainings of one setting, with intervals over trainings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,13 @@ EPOCHS: tuple[float, ...] = (5, 10, 20)  # after which they are compared
 
 
 def replication(results: Results) -> dict[str, Finding]:
-    """Return what three trainings on all images say, method by method, where all three are there."""
+    """Return what three trainings on all images say, method by method, after the epochs at which all are scored."""
     found: dict[str, Finding] = {}
     for method in METHODS:
-        if {_trained(method, seed, EPOCHS[-1]) for seed in SEEDS} <= set(results.encoders):
-            found |= {f"{key}.{method}": finding for key, finding in _of_method(results, method).items()}
+        names = {epoch: [_trained(method, seed, epoch) for seed in SEEDS] for epoch in EPOCHS}
+        scored = {e: each for e, each in names.items() if all(results.has_scores(n, k) for n in each for k in KINDS)}
+        if scored:
+            found |= {f"{key}.{method}": finding for key, finding in _of_method(results, scored).items()}
     return found
 
 
@@ -32,9 +34,9 @@ def _trained(method: str, seed: int, epoch: float) -> str:
     return Recipe(method, "cifar10", n=50_000, epochs=int(EPOCHS[-1]), seed=seed, stop_at=stop_at).name
 
 
-def _of_method(results: Results, method: str) -> dict[str, Finding]:
-    names = {epoch: [_trained(method, seed, epoch) for seed in SEEDS] for epoch in EPOCHS}
-    last = names[EPOCHS[-1]]
+def _of_method(results: Results, names: Mapping[float, Sequence[str]]) -> dict[str, Finding]:
+    """Return what trainings say, by the names of their encoders after growing numbers of epochs."""
+    last = names[max(names)]
     gate = results.gate(*last)
     scores = {e: [{kind: results.scores(name, kind) for kind in KINDS} for name in each] for e, each in names.items()}
     along = along_trainings(scores, "ekfac", "raw_loss")
@@ -60,6 +62,8 @@ def _perturbed(results: Results, names: Sequence[str]) -> dict[str, dict[str, Es
     def by_each(**options: Any) -> list[Scores]:
         return [results.scores(name, **options) for name in names]
 
+    if not all(results.has_scores(name, seed=1) for name in names):
+        return {}  # under another perturbation they are scored last
     default = by_each()
     stronger = GaussianNoise(NOISE.mean, 0.3)
     strong = by_each(perturbation=stronger, seed=2)
