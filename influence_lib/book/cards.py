@@ -6,7 +6,7 @@ from html import escape
 from influence_lib.book.axis import axis, shared_limits
 from influence_lib.book.claims import Claim, Judgement, Verdict
 from influence_lib.book.findings import Findings
-from influence_lib.book.ledger import Judged, Ledger, Section, judged
+from influence_lib.book.ledger import Judged, Ledger, Section, findings_in, judged
 from influence_lib.finding import Finding
 
 __all__ = ["LETTERS", "badge", "headlines", "page"]
@@ -137,16 +137,17 @@ def headlines(ledger: Ledger, findings: Findings) -> str:
         If a line or a claim names a finding that is not there.
     """
     rows = [judged(row, findings) for row in ledger.rows]
-    lines = [_headline(each) for each in rows if each.row.line]
+    named = [findings_in(row.line or "", findings) for row in ledger.rows]
+    lines = [_headline(each, found) for each, found in zip(rows, named, strict=True) if each.row.line]
     counts = Counter(each.verdict for each in rows)
     open_rows = counts["not yet"]
     rest = f"{open_rows} of the {len(rows)} rows of {{doc}}`the ledger </book/_executed/ledger>` are not answered yet."
     return "\n".join([*lines, "", rest]) + "\n"
 
 
-def _headline(each: Judged) -> str:
+def _headline(each: Judged, found: list[Finding]) -> str:
     row = each.row
-    line = (row.line or "") + _basis([finding for _, finding, _ in each.claims if finding])
+    line = (row.line or "") + _basis(found)
     return f"- {line}. {badge(each.verdict)} {{ref}}`{row.id} <{row.anchor}>`, {{doc}}`/book/_executed/{row.where}`"
 
 
@@ -158,5 +159,8 @@ def _basis(found: list[Finding]) -> str:
     least = min(finding.trainings for finding in trained)
     number = "a single training, or pair of them" if least == 1 else f"{least} trainings, or pairs of them"
     learned = {finding.gate for finding in trained}
-    gate = "; some encoders have not passed {term}`the gate <gate>`" if False in learned else ""
+    gate = {
+        True: "; some encoders have not passed {term}`the gate <gate>`",
+        False: "; {term}`the gate <gate>` is not measured yet" if None in learned else "",
+    }[False in learned]
     return f" ({number}{gate})"

@@ -20,7 +20,7 @@ from influence_lib.errors import InputError, sentences
 from influence_lib.finding import Finding
 from influence_lib.text import typeset
 
-__all__ = ["Judged", "Ledger", "Row", "Section", "judged", "read", "with_numbers"]
+__all__ = ["Judged", "Ledger", "Row", "Section", "findings_in", "judged", "read", "with_numbers"]
 
 PAPERS = {"A": "the paper", "B": "the workshop paper", "C": "open questions", "D": "the attribution baseline"}
 PLACEHOLDER = re.compile(r"\{([a-z_]+\.[^{}#:\s]+)(?:#([^{}:]+))?(?::([^{}]+))?\}")
@@ -140,6 +140,17 @@ def with_numbers(text: str, findings: Findings) -> str:
         return typeset(format(values[name or ""].value, spec or ".2f"))
 
     return PLACEHOLDER.sub(number, text)
+
+
+def findings_in(text: str, findings: Findings) -> list[Finding]:
+    """Return the findings whose numbers a text names.
+
+    Raises
+    ------
+    InputError
+        If a key is not there.
+    """
+    return [look_up(key, findings) for key, *_ in PLACEHOLDER.findall(text)]
 
 
 def read(file: Path, chapters: list[str]) -> Ledger:
