@@ -250,7 +250,7 @@ def test_the_command_prints_a_line_a_row(capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows] == IDS
     (row,) = [row for row in rows if row["id"] == "A-F2"]
-    assert row["claims"][0]["finding"]["trainings"] == 1
+    assert row["claims"][0]["finding"]["trainings"] == 3
     assert row["claims"][0]["verdict"] == row["verdict"] == "not testable at this scale"
     assert "{" not in row["line"]
 
