@@ -60,8 +60,7 @@ def test_the_page_shows_what_the_findings_hold(content, findings):
     assert shown == expected
     value = findings["replication.two_trainings.ekfac.simclr"].values[""]
     assert (
-        f"here {number(value.value)}, interval {number(value.low)} to {number(value.high)} over 3 trainings"
-        in shown[0]
+        f"here {number(value.value)}, interval {number(value.low)} to {number(value.high)} over 3 trainings" in shown[0]
     )
 
 
