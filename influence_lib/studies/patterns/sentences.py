@@ -64,10 +64,10 @@ def which_ends_cluster(apart: Mapping[str, Estimate]) -> str:
         return "The highest images lie closer together than the lowest, among all images and among each other."
     if closer == {"not clearly different from"}:
         return "Neither end lies clearly closer together than the other."
-    said = {"above": "the lowest", "below": "the highest", "not clearly different from": "neither"}
+    said = {"above": "the lowest lie", "below": "the highest lie", "not clearly different from": "neither end lies"}
     return (
-        f"Among all images {said[among_all.compared(0)]} lie clearly closer to their neighbours, and among each other"
-        f" {said[within.compared(0)]}."
+        f"Among all images {said[among_all.compared(0)]} clearly closer together, within the two sets"
+        f" {said[within.compared(0)]} clearly closer together."
     )
 
 

@@ -27,7 +27,7 @@ def test_only_what_is_clear_is_named():
             DOWN,
             "Among all images the lowest lie clearly closer to their neighbours, and among each other the high",
         ),
-        (NONE, UP, "Among all images neither lie clearly closer to their neighbours, and among each other the lowest"),
+        (NONE, UP, "Among all images neither end lies clearly closer together, within the two sets the lowest lie"),
     ],
 )
 def test_the_end_that_clusters_is_the_nearer_one(among_all, within, said):
