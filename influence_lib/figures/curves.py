@@ -249,6 +249,7 @@ def precision_recall_curves(panels: Mapping[str, tuple[Mapping[str, pd.DataFrame
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("precision")
     handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    handles |= {"base rate": handles.pop("base rate")}  # the last
     figure.legend(handles.values(), handles.keys(), fontsize=SMALL, loc="outside lower center", ncols=2)
     return figure
 
