@@ -25,7 +25,7 @@ def test_only_what_is_clear_is_named():
         (
             UP,
             DOWN,
-            "Among all images the lowest lie clearly closer to their neighbours, and among each other the high",
+            "Among all images the lowest lie clearly closer together, within the two sets the high",
         ),
         (NONE, UP, "Among all images neither end lies clearly closer together, within the two sets the lowest lie"),
     ],
