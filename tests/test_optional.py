@@ -9,6 +9,7 @@ import tomllib
 import pytest
 
 from influence_lib import pretrain
+from influence_lib.cli import main
 from influence_lib.data import load
 from influence_lib.errors import InputError
 from influence_lib.optional import needed
@@ -76,6 +77,16 @@ def test_training_without_kornia_is_one_sentence(monkeypatch):
     images = load("controlled", n=20)
     with pytest.raises(InputError, match=r"^Training needs kornia, .*: run `pip install kornia`\.$"):
         pretrain.pretrain(images, method="supervised", width=8, epochs=1, batch_size=10, progress=False)
+
+
+def test_the_audit_without_statsmodels_is_one_sentence(monkeypatch, capsys, tmp_path):
+    for name in [name for name in sys.modules if name.startswith(("statsmodels", "influence_lib.studies.fairness"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "statsmodels", None)
+    assert main(["fairness", str(tmp_path / "scores.csv"), "--score", "score", "--groups", "who"]) == 2
+    assert capsys.readouterr().err == (
+        "error: The audit needs statsmodels, which is not installed: run `pip install statsmodels`.\n"
+    )
 
 
 def test_the_library_imports_no_package_of_the_extras():

@@ -91,8 +91,8 @@ def self_influence(
     rank : int, optional
         With ``"ekfac"``, how many leading eigenvectors of the widest layer's input covariance are kept, and of the
         others the same share: truncated EK-FAC, whose error is estimated on a few pairs
-        (`influence_lib.influence.curvature.truncated`). None keeps all and is exact. With LoGra, the rank of either
-        projection.
+        (`influence_lib.influence.curvature.truncated`). It multiplies in bfloat16 where the hardware does, so that
+        processors differ by a percent or so. None keeps all and is exact. With LoGra, the rank of either projection.
     tolerance : float, optional
         Truncated EK-FAC with the least rank whose estimated median relative error on some of the pairs is within this.
     layers : sequence of str, optional

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from influence_lib.errors import InputError, check_integer, reject
 from influence_lib.studies.fairness.ratios import p_value, ratio, smallest_ratio_seen, unevenness
@@ -135,7 +136,7 @@ def audit(
             summaries[end, name] = _summary(counts, members, k, seed)
     groups = pd.DataFrame.from_dict(rows, orient="index")
     groups.index = pd.MultiIndex.from_tuples(rows, names=["end", "attribute", "group"])
-    groups["p"] = _holm(groups["p"].to_numpy())
+    groups["p"] = multipletests(groups["p"], method="holm")[1]
     summary = pd.DataFrame.from_dict(summaries, orient="index")
     summary.index = pd.MultiIndex.from_tuples(summaries, names=["end", "attribute"])
     groups, summary = groups.sort_index(), summary.sort_index()
@@ -163,13 +164,6 @@ def _summary(counts: pd.Series, members: pd.Series, k: int, seed: int) -> dict[s
         "seen_below": below,
         "seen_above": above,
     }
-
-
-def _holm(p: np.ndarray) -> np.ndarray:
-    """Return p values adjusted by Holm's method: their products with what is left, never decreasing, 1 at most."""
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.minimum(1, adjusted[np.argsort(order)])
 
 
 def _warnings(groups: pd.DataFrame, values: np.ndarray) -> list[str]:

@@ -49,6 +49,7 @@ def _of_method(results: Results, names: Mapping[float, Sequence[str]]) -> dict[s
         for kind, each in along.between.series.items()
     }
     return {
+        "epochs": Finding({"": Estimate.stated(float(max(names)))}, len(SEEDS), gate),
         **pairs,
         "score_and_loss": finding(along.with_loss),
         "high_scores": finding(along.high),

@@ -37,8 +37,8 @@ def picture_statistics(images: ImageSet, progress: bool = False) -> pd.DataFrame
 
     Examples
     --------
-    >>> picture_statistics(images)["white border"].between(0, 1).all()
-    np.True_
+    >>> bool(picture_statistics(images)["white border"].between(0, 1).all())
+    True
     """
     table = image_statistics(images, progress).rename(columns={"background_uniformity": "border uniformity"})
     table["white border"], table["black border"] = (_part_within(images, white) for white in (True, False))

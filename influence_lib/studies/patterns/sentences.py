@@ -104,7 +104,7 @@ def advice(against_controls: pd.DataFrame, k: int) -> str:
     elif loss:
         ground = "to find pictures with plain grounds, rank by the raw loss; EK-FAC does not clearly bring them up"
     elif ekfac:
-        ground = "to find pictures with plain grounds, EK-FAC brings up more than the raw loss does"
+        ground = "EK-FAC brings up pictures with plain grounds, the raw loss does not clearly bring them up"
     else:
         ground = "neither ranking clearly brings up plain grounds, beyond what class and brightness explain"
     return (

@@ -40,7 +40,7 @@ def test_the_end_that_clusters_is_the_nearer_one(among_all, within, said):
     [
         (UP, UP, "both rankings put plain grounds on top"),
         (NONE, UP, "rank by the raw loss; EK-FAC does not clearly"),
-        (UP, DOWN, "EK-FAC brings up more than the raw loss"),
+        (UP, DOWN, "EK-FAC brings up pictures with plain grounds, the raw loss does not"),
         (DOWN, NONE, "neither ranking clearly brings up plain grounds"),
     ],
 )
