@@ -99,6 +99,18 @@ def test_a_finding_of_the_scores_is_that_of_the_results(findings, tmp_path):
     assert (made.gate, made.trainings) == (stored.gate, stored.trainings) == (False, 1)
 
 
+def test_findings_over_trainings_are_those_of_the_results(findings):
+    made = studies.STUDIES["replication"](studies.Results(ROOT))
+    stored = {key.removeprefix("replication."): each for key, each in findings.items() if "replication." in key}
+    assert made.keys() == stored.keys()
+    for key, finding in made.items():
+        assert (finding.trainings, finding.gate) == (stored[key].trainings, stored[key].gate)
+        for name, value in finding.values.items():
+            assert (value.low, value.value, value.high) == pytest.approx(
+                (stored[key].values[name].low, stored[key].values[name].value, stored[key].values[name].high), abs=2e-6
+            )
+
+
 def test_the_gate_asks_for_a_third_of_the_way_to_the_control():
     results = studies.Results(ROOT)
     assert results.gate("simclr-cifar10", "vicreg-cifar10") is True
