@@ -12,6 +12,7 @@ from influence_lib.pretrain.methods import METHODS
 from influence_lib.pretrain.recipes import SHIPPED, Recipe, shipped
 from influence_lib.pretrain.scaling import scaled_hyper
 from influence_lib.pretrain.stored import stored_encoder, stored_untrained
+from influence_lib.pretrain.trial import Trial, trials
 
 __all__ = [
     "METHODS",
@@ -19,6 +20,7 @@ __all__ = [
     "AugmentationSettings",
     "Encoder",
     "Recipe",
+    "Trial",
     "build_encoder",
     "effective_rank",
     "embed",
@@ -34,4 +36,5 @@ __all__ = [
     "spread",
     "stored_encoder",
     "stored_untrained",
+    "trials",
 ]

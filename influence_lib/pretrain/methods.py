@@ -72,6 +72,7 @@ class Method(nn.Module):
     TITLE: ClassVar[str]
     DEFAULTS: ClassVar[dict[str, float]]
     SCALED: ClassVar[dict[str, str]] = {}  # hyper-parameter → the rule of `scaling.RULES` by which it is scaled
+    TRIED: ClassVar[dict[str, dict[str, float]]] = {}  # what `trials` changes: hyper-parameters and their factors
     SHARES: ClassVar[tuple[str, ...]] = ()  # hyper-parameters that are at most 1
     LARS: ClassVar[bool] = True  # whether the optimiser is LARS, and not plain SGD
     LABELS: ClassVar[bool] = False  # whether the loss looks at the labels
@@ -202,6 +203,9 @@ class BarlowTwins(DimensionMethod):
     """Barlow Twins: the cross-correlation of the two views' projections becomes the identity (Zbontar et al. 2021)."""
 
     TITLE: ClassVar[str] = "Barlow Twins"
+    TRIED: ClassVar[dict[str, dict[str, float]]] = {
+        "a projector four times as wide": {"projector_hidden": 4, "projector_out": 4}
+    }
     SOLO: ClassVar[str | None] = "barlow_loss_func"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.3,
@@ -284,6 +288,7 @@ class MoCo(MomentumMethod):
     """
 
     TITLE: ClassVar[str] = "MoCo v2+"
+    TRIED: ClassVar[dict[str, dict[str, float]]] = {"a quarter of the queue": {"queue_size": 0.25}}
     SOLO: ClassVar[str | None] = "moco_loss_func"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.3,
@@ -360,6 +365,7 @@ class DINO(MomentumMethod):
     """
 
     TITLE: ClassVar[str] = "DINO"
+    TRIED: ClassVar[dict[str, dict[str, float]]] = {"a sharper teacher": {"teacher_temperature": 0.6}}
     SOLO: ClassVar[str | None] = "DINOLoss"
     DEFAULTS: ClassVar[dict[str, float]] = {
         "lr": 0.3,

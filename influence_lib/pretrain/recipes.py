@@ -118,25 +118,25 @@ class Recipe:
         Other `images` take the place of the recipe's own, such as the same with some of them copied.
         """
         own = self.images() if images is None else images
-        training = self._training(own, device) | ({} if images is None else {"name": f"{self.name}-changed"})
+        training = self.arguments(own, device) | ({} if images is None else {"name": f"{self.name}-changed"})
         return stored_encoder(own, place=place, progress=progress, **training)
 
     def described(self, images: ImageSet | None = None, device: str = "auto") -> dict[str, Any]:
         """Return the settings that identify the encoder, with all defaults resolved; `images` as in `encoder`."""
         own = self.images() if images is None else images
-        return described(own, **self._training(own, device))[0]
+        return described(own, **self.arguments(own, device))[0]
 
     def state(self, device: str = "auto") -> tuple[bool, Path, int]:
         """Return whether the encoder and its accuracy are stored, where its training is kept, and its epochs so far."""
         images = self.images()
-        settings, training = described(images, **self._training(images, device))
+        settings, training = described(images, **self.arguments(images, device))
         if store.find(settings) is None:
             return False, training, epochs_kept(training)
         encoder = self.encoder(device=device, progress=False)
         return store.find(self._measurement(encoder)) is not None, training, self.stop_at or self.epochs
 
-    def _training(self, images: ImageSet, device: str) -> dict[str, Any]:
-        """Return the arguments of `stored_encoder` that say what is trained."""
+    def arguments(self, images: ImageSet, device: str = "auto") -> dict[str, Any]:
+        """Return the arguments of `stored_encoder` that say what is trained, on these images."""
         batch_size = min(self.batch_size, len(images)) if self.folder else self.batch_size
         return {
             "name": self.name,

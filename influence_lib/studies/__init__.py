@@ -21,6 +21,8 @@ from influence_lib.studies.pretraining import (
     hyper_parameters,
     loss_directions,
     pairs_in_the_plane,
+    trials_sentence,
+    tried,
 )
 from influence_lib.studies.scorer import Scorer
 from influence_lib.studies.stability import (
@@ -88,5 +90,7 @@ __all__ = [
     "skewness",
     "strongest",
     "top_size",
+    "trials_sentence",
+    "tried",
     "two_readings",
 ]

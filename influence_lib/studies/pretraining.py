@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, check_choice, check_integer, check_strings, reject
 from influence_lib.estimate import Estimate
-from influence_lib.pretrain import METHODS, Encoder, Recipe, has_collapsed, scaled_hyper
+from influence_lib.pretrain import METHODS, Encoder, Recipe, has_collapsed, scaled_hyper, trials
 from influence_lib.pretrain.augment import Augmentation
 from influence_lib.pretrain.evaluate import check_images
 from influence_lib.pretrain.methods import DINOHead, Momentum
+from influence_lib.pretrain.trial import AS_TRAINED
 from influence_lib.replication import over_trainings
 from influence_lib.studies.trend import Trend, over_scales
 
@@ -27,6 +28,8 @@ __all__ = [
     "hyper_parameters",
     "loss_directions",
     "pairs_in_the_plane",
+    "trials_sentence",
+    "tried",
 ]
 
 THIRD = 1 / 3  # of the way from random weights to the supervised control, which the gate asks for
@@ -342,3 +345,80 @@ def accuracies_along(
         for kind, title in KINDS.items()
     }
     return over_scales("epochs", series)
+
+
+def tried(recipes: Sequence[Recipe], place: str = "artifacts", device: str = "auto") -> pd.DataFrame:
+    """Return how short trainings end when something is changed: the reasons for what `scaled_hyper` does.
+
+    Parameters
+    ----------
+    recipes : sequence of Recipe
+        Method, images and length of the trials; a recipe for each method.
+    place, device
+        Those of `pretrain.Trial.run`, which runs each once.
+
+    Returns
+    -------
+    DataFrame
+        A row for each method's title and change: ``"nearest neighbours"``, an Estimate in [0, 1] whose interval is over
+        the training images that judge, which no trial sees; ``"effective rank"`` in dimensions and ``"spread"`` in
+        [0, 1], both float64; and ``"collapsed"``, bool.
+
+    Raises
+    ------
+    InputError
+        If there is no recipe, or a set has no other images to judge by.
+
+    Examples
+    --------
+    >>> recipe = pretrain.Recipe("simclr", "controlled", n=40, width=2, epochs=1, batch_size=20, precision="fp32")
+    >>> tried([recipe]).loc[("SimCLR", "twice the rate"), "nearest neighbours"].n
+    40
+    """
+    if not recipes:
+        reject("the number of recipes", 0, "1 or more")
+    rows = {}
+    for recipe in recipes:
+        for name, trial in trials(recipe).items():
+            end = trial.run(place, device)
+            rows[METHODS[recipe.method].TITLE, name] = {
+                "nearest neighbours": end["knn"],
+                "effective rank": end["effective_rank"],
+                "spread": end["spread"],
+                "collapsed": has_collapsed(end),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def trials_sentence(title: str, found: pd.DataFrame) -> str:
+    """Return in a sentence which of a method's trials ended clearly better or worse than its training as it is here.
+
+    Parameters
+    ----------
+    title : str
+        Of the method.
+    found : DataFrame
+        Its rows of `tried`.
+
+    Raises
+    ------
+    InputError
+        If the training as it is here is not among them.
+
+    Examples
+    --------
+    >>> recipe = pretrain.Recipe("simclr", "controlled", n=40, width=2, epochs=1, batch_size=20, precision="fp32")
+    >>> trials_sentence("SimCLR", tried([recipe]).loc["SimCLR"])[:15]
+    'SimCLR reaches '
+    """
+    if AS_TRAINED not in found.index:
+        reject("the index of found", list(found.index), f"one with {AS_TRAINED!r}")
+    knn = found["nearest neighbours"]
+    own, others = knn[AS_TRAINED], knn.drop(AS_TRAINED)
+    better = [name for name, value in others.items() if value.above(own)]
+    worse = [name for name, value in others.items() if value.below(own)]
+    said = [f"clearly better with {' and with '.join(better)}"] if better else []
+    said += [f"clearly worse with {' and with '.join(worse)}"] if worse else []
+    compared = "; ".join(said) if said else "no change makes a clear difference"
+    rank = found.loc[AS_TRAINED, "effective rank"]
+    return f"{title} reaches {own:.1%} as it is trained here, with an effective rank of {rank:.1f}: {compared}."

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from influence_lib.studies import (
     hyper_parameters,
     loss_directions,
     pairs_in_the_plane,
+    trials_sentence,
+    tried,
 )
 
 
@@ -137,3 +140,29 @@ def test_accuracies_along_have_intervals_over_trainings(monkeypatch):
     assert found.at == (5, 10)
     assert found.series["nearest neighbours"] == (over_trainings([0.3, 0.5], 0, 1), over_trainings([0.5, 0.6], 0, 1))
     assert found.series["linear"][1] == over_trainings([0.6, 0.7], 0, 1)
+
+
+def test_what_was_tried_has_a_row_for_each_change(tmp_path, monkeypatch):
+    monkeypatch.setattr("influence_lib.store.repository", lambda root=None: tmp_path)
+    recipe = Recipe("barlow", "controlled", n=40, width=2, epochs=1, batch_size=20, precision="fp32")
+    table = tried([recipe])
+    assert set(table.loc["Barlow Twins"].index) >= {"as trained here", "a projector four times as wide"}
+    assert list(table) == ["nearest neighbours", "effective rank", "spread", "collapsed"]
+    assert {value.n for value in table["nearest neighbours"]} == {40}
+    assert trials_sentence("Barlow Twins", table.loc["Barlow Twins"]).startswith("Barlow Twins reaches ")
+    with pytest.raises(InputError, match="the number of recipes is 0"):
+        tried([])
+
+
+def test_the_sentence_on_trials_names_what_is_clear():
+    def ended(**accuracies):
+        knn = {name: Estimate(value, value - 0.02, value + 0.02, 100) for name, value in accuracies.items()}
+        return pd.DataFrame({"nearest neighbours": knn, "effective rank": 7.0})
+
+    own = {"as trained here": 0.4}
+    said = trials_sentence("BYOL", ended(**own, fast=0.3, slow=0.41, wide=0.5))
+    assert said.startswith("BYOL reaches 40.0% [38.0%, 42.0%] as it is trained here, with an effective rank of 7.0: ")
+    assert said.endswith("clearly better with wide; clearly worse with fast.")
+    assert trials_sentence("BYOL", ended(**own, slow=0.41)).endswith("no change makes a clear difference.")
+    with pytest.raises(InputError, match="the index of found"):
+        trials_sentence("BYOL", ended(slow=0.41))
