@@ -19,6 +19,7 @@ from influence_lib.store import repository
 PARTS = {
     "influence_lib.book": ("jupytext", "The book", "pip install '.[book]'"),
     "influence_lib.figures": ("matplotlib", "influence_lib.figures", "pip install matplotlib"),
+    "influence_lib.figures.interactive": ("bokeh", "The map of images", "pip install bokeh ipython"),
     "influence_lib.notebook": ("pydantic", "A notebook", "pip install pydantic"),
     "influence_lib.influence.curvature.through_kronfluence": (
         "kronfluence",

@@ -1,7 +1,7 @@
 """Figures of the book, by kind of picture: each function returns a matplotlib figure and computes nothing.
 
 Alt text, a caption and a name belong to the cell that shows a figure (``mystnb: image: alt:``, ``mystnb: figure:``);
-the book does not build without them.
+the book does not build without them. `interactive.score_map`, which needs more packages, is imported from its module.
 """
 
 from influence_lib.optional import needed
@@ -20,7 +20,7 @@ with needed("influence_lib.figures", "run `pip install matplotlib`"):
     from influence_lib.figures.distributions import log_score_violins, score_distributions
     from influence_lib.figures.images import augmented_views, image_mosaics, image_rows
     from influence_lib.figures.intervals import interval_dots, matrix_distances
-    from influence_lib.figures.maps import loss_directions, score_against, two_trainings
+    from influence_lib.figures.maps import layout_panels, loss_directions, score_against, two_trainings
     from influence_lib.figures.matrices import (
         agreement_matrix,
         correlation_table,
@@ -47,6 +47,7 @@ __all__ = [
     "image_mosaics",
     "image_rows",
     "interval_dots",
+    "layout_panels",
     "leverage_plane",
     "log_score_violins",
     "loss_curves",

@@ -1,21 +1,23 @@
-"""Points in a plane: scores against scores, and where losses push pairs of points."""
+"""Points in a plane: scores against scores, where losses push pairs of points, and where images are drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from influence_lib.errors import reject
 from influence_lib.figures.style import COLOURS, LABEL, MANY, WIDTH, amount, check_some, grid, looks
 from influence_lib.influence import Scores
 from influence_lib.influence.agreement import check_comparable, percentiles
 
-__all__ = ["loss_directions", "score_against", "two_trainings"]
+__all__ = ["layout_panels", "loss_directions", "score_against", "two_trainings"]
 
 Array = npt.NDArray[np.float64]
 COLUMNS = 3
 SIDE = WIDTH / COLUMNS
+OTHERS = "0.8"  # the grey of what does not stand out
 
 
 def score_against(score: tuple[str, Scores], others: Mapping[str, Scores]) -> Figure:
@@ -80,6 +82,41 @@ def _draw_percentiles(axis: Axes, *scores: Scores) -> None:
     axis.scatter(x, y, s=4, alpha=0.4, color=COLOURS[0], linewidths=0, rasterized=len(x) > MANY)
     ticks = (25, 50, 75)  # those at the ends would run into the next panel's
     axis.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks, aspect="equal")
+
+
+def layout_panels(places: Array, sets: Mapping[str, Sequence[int] | npt.NDArray[np.int64]]) -> Figure:
+    """Return one layout of images in a panel for each of some sets, which stands out among all others.
+
+    Parameters
+    ----------
+    places : array
+        N×2, where each image lies in the plane.
+    sets : mapping of str to sequence of int
+        Title → positions of images.
+
+    Raises
+    ------
+    InputError
+        If there are no sets, places are no points in the plane, or a position is outside them.
+
+    Examples
+    --------
+    >>> layout_panels(np.random.default_rng(0).normal(size=(60, 2)), {"highest": scores.highest(5).numpy()})
+    """
+    check_some("sets", sets)
+    if np.ndim(places) != 2 or np.shape(places)[1] != 2:
+        reject("the shape of places", np.shape(places), "(N, 2)")
+    figure, axes = grid(len(sets), SIDE + 0.2, COLUMNS, sharex=True, sharey=True)
+    for axis, (name, chosen) in zip(axes, sets.items(), strict=True):
+        positions = np.asarray(chosen, dtype=np.int64)
+        if len(positions) and not 0 <= positions.min() <= positions.max() < len(places):
+            reject(f"a position of sets[{name!r}]", int(positions.max()), f"from 0 to {len(places) - 1}")
+        many = len(places) > MANY
+        axis.scatter(places[:, 0], places[:, 1], s=3, color=OTHERS, linewidths=0, rasterized=many)
+        axis.scatter(places[positions, 0], places[positions, 1], s=7, color=COLOURS[0], linewidths=0, rasterized=many)
+        axis.set_title(f"{name} ({amount([len(positions)])})", fontsize=LABEL)
+        axis.set(xticks=[], yticks=[])
+    return figure
 
 
 def loss_directions(panels: Mapping[str, tuple[Array, Array]]) -> Figure:

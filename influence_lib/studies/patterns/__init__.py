@@ -1,6 +1,7 @@
 """What the highest and the lowest images are like: in the picture, and among their neighbours."""
 
 from influence_lib.studies.patterns.controls import AGAINST, ENDS, Matched, differences, ends_of, matched_controls
+from influence_lib.studies.patterns.layout import layout
 from influence_lib.studies.patterns.neighbours import (
     NEIGHBOURS,
     Neighbourhoods,
@@ -22,6 +23,7 @@ __all__ = [
     "differences",
     "ends_of",
     "in_words",
+    "layout",
     "matched_controls",
     "neighbour_statistics",
     "neighbourhoods",
