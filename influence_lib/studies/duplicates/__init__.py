@@ -4,6 +4,8 @@ from influence_lib.studies.duplicates.copies import SEEN_BY, CopyPlan, copy_chan
 from influence_lib.studies.duplicates.detecting import DETECTION, beyond_matched, detection, precision_and_recall
 from influence_lib.studies.duplicates.experiment import CopyExperiment
 from influence_lib.studies.duplicates.hashes import HASHES, hash_distance, image_hashes
+from influence_lib.studies.duplicates.judging import judged_strata, pairs_to_judge, stored_judgements
+from influence_lib.studies.duplicates.natural import aligned_pairs, groups_of_pairs, stored_pairs
 from influence_lib.studies.duplicates.outliers import isolation_score
 from influence_lib.studies.duplicates.pairs import FOUND_BY, judged_pairs, near_pairs
 from influence_lib.studies.duplicates.planted import planted_pairs, planted_truth
@@ -17,20 +19,26 @@ __all__ = [
     "CopyExperiment",
     "CopyPlan",
     "advice",
+    "aligned_pairs",
     "beyond_matched",
     "copy_changes",
     "copy_effects",
     "detection",
     "detection_in_words",
     "effect_in_words",
+    "groups_of_pairs",
     "hash_distance",
     "image_hashes",
     "isolation_score",
     "judged_pairs",
+    "judged_strata",
     "near_pairs",
+    "pairs_to_judge",
     "plan_copies",
     "planted_pairs",
     "planted_truth",
     "precision_and_recall",
     "rows_of_pairs",
+    "stored_judgements",
+    "stored_pairs",
 ]

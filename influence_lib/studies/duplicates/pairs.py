@@ -1,5 +1,7 @@
 """Pairs of images that may show one picture, for a person to look at, and how many of them do."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -82,8 +84,7 @@ def near_pairs(
             "confirmed": "",
         }
     )
-    swapped = table["a"] > table["b"]
-    table.loc[swapped, ["a", "b"]] = table.loc[swapped, ["b", "a"]].to_numpy()
+    table = table.assign(a=table[["a", "b"]].min(axis=1), b=table[["a", "b"]].max(axis=1))
     table["found by"] = pd.Categorical(table["found by"], FOUND_BY)
     return table.sort_values(["found by", "cosine distance", "a", "b"], ignore_index=True)
 
@@ -124,15 +125,16 @@ def judged_pairs(pairs: pd.DataFrame, images: ImageSet) -> pd.DataFrame:
         some = pairs[pairs["found by"].isin(ways)]
         listed = set(zip(some["a"].tolist(), some["b"].tolist(), strict=True))
         rows[name] = {
-            "precision": _share([pair in truth for pair in sorted(listed)]),
-            "recall": _share([pair in listed for pair in sorted(truth)]),
+            "precision": share_of([pair in truth for pair in sorted(listed)]),
+            "recall": share_of([pair in listed for pair in sorted(truth)]),
         }
     return pd.DataFrame.from_dict(rows, orient="index", dtype=object)
 
 
-def _share(hits: list[bool]) -> Estimate:
+def share_of(hits: Sequence[bool] | npt.NDArray[np.bool_]) -> Estimate:
+    """Return the share of pairs that are hits, NaN of none."""
     nothing = float("nan")
-    return share(np.array(hits), "pair") if hits else Estimate(nothing, nothing, nothing, 0, "pair")
+    return share(np.array(hits), "pair") if len(hits) else Estimate(nothing, nothing, nothing, 0, "pair")
 
 
 def _nearest_pairs(distances: Tensor, positions: Tensor, cosine: float | None, most: int) -> npt.NDArray[np.int64]:
