@@ -1,6 +1,6 @@
 """Scores: one number an image in each draw, and what they were made from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,6 +121,11 @@ class Scores:
     def lowest(self, k: int) -> Tensor:
         """Return the positions of the k images with the lowest scores, the lowest first."""
         return torch.argsort(self.values, stable=True)[:k]
+
+    def subset(self, positions: Tensor | np.ndarray | Sequence[int]) -> "Scores":
+        """Return the scores of some images, in the order asked for, without the parts of the layers."""
+        chosen = torch.as_tensor(positions)
+        return Scores(self.by_draw[:, chosen], self.ids[chosen], self.settings)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -347,3 +347,11 @@ def test_what_does_not_perturb_is_named(net, images, name, wrong):
 def test_other_views_need_a_curvature_that_is_fitted_apart(net, images, options):
     with pytest.raises(InputError, match="fit_perturbation is GaussianNoise"):
         self_influence(net, images, fit_perturbation=GaussianNoise(), progress=False, **options)
+
+
+def test_some_of_the_scores_keep_their_ids_and_draws():
+    scores = Scores(torch.arange(12.0).reshape(2, 6), torch.arange(10, 16), {"score": "a"})
+    some = scores.subset([4, 1])
+    assert some.ids.tolist() == [14, 11]
+    assert some.by_draw.tolist() == [[4, 1], [10, 7]]
+    assert some.settings == {"score": "a"}

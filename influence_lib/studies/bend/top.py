@@ -85,7 +85,7 @@ def agreement_at_the_top(score: Scores, loss: Scores, k: int | None = None, seed
         return bootstrapped(statistic, (np.arange(n),), seed=seed)
 
     at_the_top = loss.highest(k)
-    itself = Scores(score.by_draw[:, at_the_top], score.ids[at_the_top], score.settings).reliability
+    itself = score.subset(at_the_top).reliability
     return TopAgreement(
         k=k,
         size=size,

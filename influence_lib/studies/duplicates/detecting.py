@@ -14,7 +14,7 @@ from influence_lib.influence.agreement import check_comparable, check_several, r
 from influence_lib.replication import combined
 from influence_lib.studies.patterns import ENDS, matched_controls
 
-__all__ = ["DETECTION", "beyond_matched", "detection", "precision_and_recall"]
+__all__ = ["DETECTION", "among_the_lowest", "beyond_matched", "detection", "precision_and_recall"]
 
 Array = npt.NDArray[np.float64]
 Truth = npt.NDArray[np.bool_]
@@ -74,6 +74,40 @@ def detection(
             check_comparable(next(iter(scores.values()))[0], score)
         rows[name] = {column: combined(each[column] for each in found) for column in DETECTION}
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(DETECTION), dtype=object)
+
+
+def among_the_lowest(
+    scores: Mapping[str, Sequence[Scores]], truth: Truth, amounts: Sequence[int], seed: int = 0
+) -> pd.DataFrame:
+    """Return which part of the lowest images of several rankings is to be found, for some amounts.
+
+    Parameters
+    ----------
+    scores, truth, seed
+        Those of `detection`.
+    amounts : sequence of int
+        How many of the lowest images are looked at.
+
+    Returns
+    -------
+    DataFrame of Estimate
+        A row for each name, a column for each amount, in [0, 1]: by chance ``truth.mean()``. Intervals are those of
+        `detection`.
+
+    Raises
+    ------
+    InputError
+        As `detection` does, or if no amount is given.
+
+    Examples
+    --------
+    >>> among_the_lowest({"EK-FAC": [scores]}, truth["duplicate"], [5]).loc["EK-FAC", 5].value
+    """
+    if not amounts:
+        reject("the number of amounts", 0, "1 or more")
+    return pd.DataFrame(
+        {k: detection(scores, truth, "lowest", k, seed)["precision at k"] for k in amounts}, dtype=object
+    )
 
 
 def precision_and_recall(score: Scores, truth: Truth, end: str = "lowest") -> pd.DataFrame:

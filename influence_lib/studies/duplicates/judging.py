@@ -12,10 +12,14 @@ from influence_lib.errors import check_integer, check_number, reject
 from influence_lib.studies.duplicates.natural import groups_of_pairs
 from influence_lib.studies.duplicates.pairs import share_of
 
-__all__ = ["judged_strata", "pairs_to_judge", "stored_judgements"]
+__all__ = ["EDGES", "judged_strata", "pairs_to_judge", "stored_judgements"]
 
 
-def pairs_to_judge(pairs: pd.DataFrame, edges: Sequence[float], each: int = 24, seed: int = 0) -> pd.DataFrame:
+EDGES = (0.8, 0.83, 0.86, 0.89, 0.91, 0.93, 0.95)
+"""Correlations from which a range of pairs to judge begins, by default."""
+
+
+def pairs_to_judge(pairs: pd.DataFrame, edges: Sequence[float] = EDGES, each: int = 24, seed: int = 0) -> pd.DataFrame:
     """Return some pairs at random from each range of their correlation, for a person to look at.
 
     Parameters
@@ -78,7 +82,9 @@ def stored_judgements(sample: pd.DataFrame, images: ImageSet, place: str = "arti
     return sample.assign(same=store.get(settings, lambda: answers, place)["same"])
 
 
-def judged_strata(pairs: pd.DataFrame, judged: pd.DataFrame, edges: Sequence[float], least: float) -> pd.DataFrame:
+def judged_strata(
+    pairs: pd.DataFrame, judged: pd.DataFrame, least: float, edges: Sequence[float] = EDGES
+) -> pd.DataFrame:
     """Return for each range of the correlation how many pairs show one picture, and how many of those groups hold.
 
     Parameters
@@ -87,10 +93,10 @@ def judged_strata(pairs: pd.DataFrame, judged: pd.DataFrame, edges: Sequence[flo
         As `aligned_pairs` returns them.
     judged : DataFrame
         Some of them, as `pairs_to_judge` draws them, with True or False in ``"same"``.
-    edges : sequence of float
-        Those that the sample was drawn with.
     least : float
         The correlation from which a pair counts; `groups_of_pairs` of these are what a criterion finds.
+    edges : sequence of float
+        Those that the sample was drawn with.
 
     Returns
     -------
@@ -108,7 +114,7 @@ def judged_strata(pairs: pd.DataFrame, judged: pd.DataFrame, edges: Sequence[flo
     --------
     >>> pairs = aligned_pairs(data.plant(images, exact=0.1))
     >>> sample = pairs_to_judge(pairs, [0.9, 0.95], each=2).assign(same=True)
-    >>> judged_strata(pairs, sample, [0.9, 0.95], least=0.95).loc[0.95, "same"].value
+    >>> judged_strata(pairs, sample, 0.95, [0.9, 0.95]).loc[0.95, "same"].value
     1.0
     """
     limits = _ascending(edges)

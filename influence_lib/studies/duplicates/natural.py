@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from influence_lib import store
 from influence_lib.data import ImageSet
-from influence_lib.errors import check_integer, check_number, reject
+from influence_lib.errors import check_choice, check_integer, check_number, reject
 from influence_lib.pretrain.evaluate import check_images
 
-__all__ = ["aligned_pairs", "groups_of_pairs", "stored_pairs"]
+__all__ = ["aligned_pairs", "class_beside_others", "groups_of_pairs", "stored_pairs", "within_groups"]
 
 REVISION = 1  # of `aligned_pairs`; see `store.revision`
 
@@ -31,7 +31,7 @@ Array = npt.NDArray[np.float64]
 
 
 def aligned_pairs(
-    images: ImageSet, least: float = 0.9, preselected: float = 0.8, shift: int = 3, progress: bool = False
+    images: ImageSet, least: float = 0.8, preselected: float = 0.75, shift: int = 3, progress: bool = False
 ) -> pd.DataFrame:
     """Return the pairs of images that are nearly one picture, by their pixels alone.
 
@@ -102,8 +102,8 @@ def aligned_pairs(
 
 def stored_pairs(
     images: ImageSet,
-    least: float = 0.9,
-    preselected: float = 0.8,
+    least: float = 0.8,
+    preselected: float = 0.75,
     shift: int = 3,
     place: str = "artifacts",
     progress: bool = True,
@@ -208,3 +208,53 @@ def groups_of_pairs(pairs: pd.DataFrame) -> list[list[int]]:
     number, member = connected_components(graph, directed=False)
     groups = [sorted(ids[member == i].tolist()) for i in range(number)]
     return sorted(groups, key=lambda group: (-len(group), group))
+
+
+def within_groups(pairs: pd.DataFrame, images: ImageSet) -> npt.NDArray[np.bool_]:
+    """Return which images are in a pair, so that another shows the same: bool, N.
+
+    Examples
+    --------
+    >>> planted = data.plant(images, exact=0.1)
+    >>> within_groups(aligned_pairs(planted, least=0.999), planted).sum() >= 12
+    np.True_
+    """
+    return np.isin(images.ids.numpy(), np.unique(pairs[["a", "b"]].to_numpy()))
+
+
+def class_beside_others(images: ImageSet, name: str, others: int) -> tuple[ImageSet, npt.NDArray[np.bool_]]:
+    """Return all images of a class with some of the others, in their order, and which are of the class.
+
+    The others are taken evenly from all. The curvature is then that of a mixture in which every class has its part,
+    though not every image.
+
+    Parameters
+    ----------
+    images : ImageSet
+        With classes.
+    name : str
+        Of the class; empty for the first.
+    others : int
+        How many images of other classes, 0 or more; all where there are fewer.
+
+    Raises
+    ------
+    InputError
+        If there is no such class, or no image of it.
+
+    Examples
+    --------
+    >>> some, own = class_beside_others(images, images.class_names[0], others=10)
+    >>> len(some) - own.sum()
+    np.int64(10)
+    """
+    check_images("images", images)
+    name = check_choice("name", name or images.class_names[0], images.class_names)
+    own = (images.labels == images.class_names.index(name)).numpy()
+    if not own.any():
+        reject("name", name, "a class with images")
+    rest = np.flatnonzero(~own)
+    count = min(check_integer("others", others, 0), len(rest))
+    chosen = own.copy()
+    chosen[rest[np.linspace(0, len(rest) - 1, count).round().astype(int)] if count else rest[:0]] = True
+    return images.subset(chosen), own[chosen]

@@ -1,6 +1,6 @@
 """What the numbers say, as sentences that hold whatever they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,19 @@ import torch
 from torch import Tensor
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import check_choice, check_integer
+from influence_lib.errors import check_choice, check_integer, reject
 from influence_lib.estimate import Estimate
 from influence_lib.studies.comparison import extremes
 from influence_lib.studies.duplicates.copies import SEEN_BY
 
-__all__ = ["advice", "detection_in_words", "effect_in_words", "rows_of_pairs"]
+__all__ = [
+    "advice",
+    "detection_in_words",
+    "effect_in_words",
+    "natural_in_words",
+    "rows_of_groups",
+    "rows_of_pairs",
+]
 
 
 def detection_in_words(found: Mapping[str, Estimate], own: str, rate: float, what: str) -> str:
@@ -147,6 +154,64 @@ def rows_of_pairs(pairs: pd.DataFrame, images: ImageSet, most: int) -> dict[str,
     ['one of a pair', 'the other']
     """
     some = pairs.head(check_integer("most", most))
-    place = pd.Series(np.arange(len(images)), index=images.ids.tolist())
     rows = {"one of a pair": "a", "the other": "b"}
-    return {title: torch.tensor(place.loc[some[name]].tolist()) for title, name in rows.items()}
+    return {title: _positions(some[name].tolist(), images) for title, name in rows.items()}
+
+
+def rows_of_groups(groups: Sequence[Sequence[int]], images: ImageSet, rows: int, most: int) -> dict[str, Tensor]:
+    """Return the positions of some images of the first groups, a row for each, as `figures.image_rows` takes them.
+
+    Raises
+    ------
+    InputError
+        If there is no group, or a number is not allowed.
+
+    Examples
+    --------
+    >>> list(rows_of_groups([images.ids[:5].tolist()], images, rows=4, most=8))
+    ['1: 5 images']
+    """
+    rows, most = check_integer("rows", rows), check_integer("most", most)
+    if not groups:
+        reject("the number of groups", 0, "1 or more")
+    return {f"{i}: {len(group)} images": _positions(group[:most], images) for i, group in enumerate(groups[:rows], 1)}
+
+
+def _positions(ids: Sequence[int], images: ImageSet) -> Tensor:
+    place = pd.Series(np.arange(len(images)), index=images.ids.tolist())
+    return torch.tensor(place.loc[list(ids)].tolist())
+
+
+def natural_in_words(shares: pd.DataFrame, beyond: Estimate, own: str, base: float) -> str:
+    """Return in sentences whether the lowest images of a ranking have copies, and whether only as easy images do.
+
+    Parameters
+    ----------
+    shares : DataFrame of Estimate
+        As `among_the_lowest` returns it.
+    beyond : Estimate
+        As `beyond_matched` returns it, the images matched by the raw loss.
+    own : str
+        The row of the ranking in question.
+    base : float
+        The part among all images.
+
+    Raises
+    ------
+    InputError
+        If `own` is no row.
+
+    Examples
+    --------
+    >>> shares = among_the_lowest({"EK-FAC": [scores]}, truth["duplicate"], [5, 18])
+    >>> natural_in_words(shares, Estimate(0.6, 0.4, 0.8, 6), "EK-FAC", truth["duplicate"].mean())[:7]
+    'Of the '
+    """
+    row = shares.loc[check_choice("own", own, list(shares.index))]
+    parts = [f"{k:,} lowest {value:.0%} ({value.compared(base)} the {base:.1%} of all)" for k, value in row.items()]
+    words = {"above": "so the score says more than that they are easy", "below": "so the loss ranks copies lower"}
+    told = words.get(beyond.compared(0.5), "so no more can be said than that they are easy")
+    return (
+        f"Of the {', of the '.join(parts)} have a copy by {own}. Images with a copy are lower than one of their class"
+        f" with the same raw loss in {beyond:.0%} of comparisons, {beyond.compared(0.5)} one half: {told}."
+    )
