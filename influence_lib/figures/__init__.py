@@ -14,6 +14,7 @@ with needed("influence_lib.figures", "run `pip install matplotlib`"):
         eigenvalue_spectra,
         loss_curves,
         precision_recall_curves,
+        representation_curves,
         training_curve,
         upweighting,
     )
@@ -55,6 +56,7 @@ __all__ = [
     "matrix_distances",
     "orders",
     "precision_recall_curves",
+    "representation_curves",
     "score_against",
     "score_distributions",
     "training_curve",

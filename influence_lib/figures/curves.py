@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from influence_lib.errors import InputError
+from influence_lib.errors import InputError, reject
 from influence_lib.figures.style import COLOURS, LABEL, MANY, SMALL, check_some, grid, legend_above, looks
 from influence_lib.pretrain.collapse import MIN_RANK, MIN_SPREAD
 
@@ -292,4 +292,38 @@ def upweighting(θ: Array, objectives: Mapping[str, Array], weights: Array, exac
     for axis in (left, right):
         axis.grid(alpha=0.3)
         axis.legend(fontsize=SMALL)
+    return figure
+
+
+def representation_curves(ratios: pd.DataFrame, low: pd.DataFrame, high: pd.DataFrame) -> Figure:
+    """Return the representation ratio of each group against the size of the top, with the band of chance, in panels.
+
+    Parameters
+    ----------
+    ratios, low, high : DataFrame
+        A row for each size of the top, a column for each group, as a `studies.fairness.Representation` has them.
+
+    Raises
+    ------
+    InputError
+        If there are no groups, or the tables have other rows or columns.
+
+    Examples
+    --------
+    >>> ratios = pd.DataFrame({"cats": [1.5, 1.2], "dogs": [0.5, 0.8]}, index=[10, 50])
+    >>> representation_curves(ratios, 0 * ratios + 0.6, 0 * ratios + 1.4)
+    """
+    check_some("groups", list(ratios))
+    for name, limits in (("low", low), ("high", high)):
+        if not (limits.index.equals(ratios.index) and limits.columns.equals(ratios.columns)):
+            reject(f"the rows and columns of {name}", limits.shape, f"those of ratios, {ratios.shape}")
+    figure, axes = grid(len(ratios.columns), HEIGHT * 0.8, 3, sharex=True, sharey=True)
+    for axis, group in zip(axes, ratios, strict=True):
+        axis.fill_between(ratios.index, low[group], high[group], color="0.85", label="chance")
+        axis.axhline(1, color=BLACK, linestyle="--", linewidth=1)
+        axis.plot(ratios.index, ratios[group], color=COLOURS[0], marker="o", markersize=4, label="representation ratio")
+        axis.set_title(group, fontsize=LABEL)
+        axis.set(xscale="log", ylim=(0, None))
+    figure.supxlabel("images that count as the top", fontsize=LABEL)
+    legend_above(figure, axes[0])
     return figure

@@ -145,3 +145,28 @@ def ids(page: Path) -> set[str]:
         text = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
         _IDS[page] = {str(tag[name]) for name in ("id", "name") for tag in text.select(f"[{name}]")}
     return _IDS[page]
+
+
+def test_the_map_answers_to_keys_choices_and_the_pointer(tab, site):
+    tab.goto(f"{site}/book/_executed/07_patterns.html")
+    shown = tab.locator(".score-map")
+    tab.wait_for_function("document.querySelector('.score-map').innerText.length >= 0")
+    shown.locator("canvas").first.wait_for()
+    details = shown.get_by_text("percentile").filter(has_text="id ")
+    first = details.first.inner_text()
+    slider = shown.get_by_role("slider")
+    slider.focus()
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_timeout(500)
+    second = details.first.inner_text()
+    assert second != first
+    percentile = [float(text.rsplit(" ", 1)[1]) for text in (first, second)]
+    assert percentile[1] < percentile[0]  # the next rank
+    shown.get_by_label("Score").select_option("raw loss")
+    tab.wait_for_timeout(500)
+    assert float(details.first.inner_text().rsplit(" ", 1)[1]) == percentile[1]  # the same rank, by another score
+    fold = shown.locator("summary")
+    fold.focus()
+    tab.keyboard.press("Enter")
+    assert shown.locator("table").is_visible()
+    assert tab.problems == []

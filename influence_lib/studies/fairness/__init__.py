@@ -3,9 +3,11 @@
 from influence_lib.optional import needed
 
 with needed("The audit", "run `pip install statsmodels`"):
-    from influence_lib.studies.fairness.audit import Audit, audit
-    from influence_lib.studies.fairness.photograph import adjusted_odds, e_value
+    from influence_lib.studies.fairness.audit import Audit, audit, groups_of
+    from influence_lib.studies.fairness.photograph import adjusted_odds, e_value, log_odds
+    from influence_lib.studies.fairness.planted import CHANGES, false_alarms, planted_groups
 from influence_lib.studies.fairness.curves import Representation, representation
+from influence_lib.studies.fairness.faces import FACES, face_statistics
 from influence_lib.studies.fairness.ratios import (
     expected_ratio,
     null_counts,
@@ -14,18 +16,28 @@ from influence_lib.studies.fairness.ratios import (
     smallest_ratio_seen,
     unevenness,
 )
+from influence_lib.studies.fairness.sentences import ratios_in_words, what_is_left
 
 __all__ = [
+    "CHANGES",
+    "FACES",
     "Audit",
     "Representation",
     "adjusted_odds",
     "audit",
     "e_value",
     "expected_ratio",
+    "face_statistics",
+    "false_alarms",
+    "groups_of",
+    "log_odds",
     "null_counts",
     "p_value",
+    "planted_groups",
     "ratio",
+    "ratios_in_words",
     "representation",
     "smallest_ratio_seen",
     "unevenness",
+    "what_is_left",
 ]

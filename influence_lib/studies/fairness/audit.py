@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from influence_lib.errors import InputError, check_integer, reject
+from influence_lib.data import ImageSet
+from influence_lib.errors import InputError, check_choice, check_integer, check_strings, reject
 from influence_lib.studies.fairness.ratios import p_value, ratio, smallest_ratio_seen, unevenness
 
-__all__ = ["Audit", "audit"]
+__all__ = ["Audit", "audit", "groups_of"]
 
 ENDS = ("highest", "lowest")
 SMALL = 5  # images of a group that chance puts into a top, below which it says little
@@ -224,3 +225,40 @@ def _checked_scores(scores: Sequence[float] | np.ndarray | pd.Series, table: pd.
         at = int(np.flatnonzero(bad)[0])
         reject(f"the score of image {table.index[at]}", float(values[at]), "a finite number")
     return values
+
+
+def groups_of(images: ImageSet, attributes: Sequence[str]) -> pd.DataFrame:
+    """Return the groups that images belong to, as `audit` takes them.
+
+    Parameters
+    ----------
+    images : ImageSet
+        N images.
+    attributes : sequence of str
+        Columns of ``images.attributes``; ``"class"`` stands for the names of the classes.
+
+    Returns
+    -------
+    DataFrame
+        N rows, indexed by the images' ids, a column of text for each attribute.
+
+    Raises
+    ------
+    InputError
+        If there is no such attribute, or an image has no class.
+
+    Examples
+    --------
+    >>> groups_of(images, ["class", "background"]).shape
+    (60, 2)
+    """
+    known = list(images.attributes.columns)
+    found = {}
+    for name in check_strings("attributes", attributes, "a list of attributes"):
+        if name == "class":
+            if bool((images.labels < 0).any()):
+                reject("attributes", name, f"some of {known}: there are images without a class")
+            found[name] = [images.class_names[label] for label in images.labels.tolist()]
+        else:
+            found[name] = images.attributes[check_choice("an attribute", name, ["class", *known])].astype(str).tolist()
+    return pd.DataFrame(found, index=pd.Index(images.ids.tolist(), name="id"))

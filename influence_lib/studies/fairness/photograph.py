@@ -1,7 +1,9 @@
 """The group or the photograph: what is left of a group's odds when what the pictures differ in is known."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 from influence_lib.errors import InputError, check_number, reject
 from influence_lib.estimate import Estimate
 
-__all__ = ["adjusted_odds", "e_value"]
+__all__ = ["adjusted_odds", "e_value", "log_odds"]
 
 EVENTS = 10  # images at the end, and others, for each coefficient: with fewer the estimates run away
 
@@ -138,3 +140,21 @@ def _standardised(measured: pd.DataFrame | Mapping[str, Sequence[float]], n: int
     if not columns:
         reject("the number of measures", 0, "1 or more")
     return np.column_stack(columns)
+
+
+def log_odds(odds: Estimate) -> Estimate:
+    """Return the natural logarithm of odds with their interval, on whose scale twice and half are as far from 0.
+
+    Raises
+    ------
+    InputError
+        If the odds or their limits are not above 0.
+
+    Examples
+    --------
+    >>> f"{log_odds(Estimate(1.0, 0.5, 2.0, 100)):.2f}"
+    '0.00 [-0.69, 0.69]'
+    """
+    if not min(odds.value, odds.low) > 0:
+        reject("odds", f"{odds:.3g}", "above 0, with its interval")
+    return replace(odds, value=math.log(odds.value), low=math.log(odds.low), high=math.log(odds.high))
