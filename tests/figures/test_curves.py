@@ -2,8 +2,10 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from influence_lib import figures
+from influence_lib.errors import InputError
 from tests.figures.conftest import draws_without_warnings, labelled
 
 
@@ -114,3 +116,14 @@ def test_precision_is_drawn_against_recall_with_the_base_rate():
     assert [axis.get_title() for axis in figure.axes] == ["low", "high"]
     assert {text.get_text() for text in figure.legends[0].texts} == {"a", "b", "c", "base rate"}
     draws_without_warnings(figure)
+
+
+def test_a_group_is_drawn_in_its_panel_within_the_band_of_chance():
+    ratios = pd.DataFrame({"cats": [1.5, 1.2], "dogs": [0.5, 0.8]}, index=[10, 50])
+    figure = figures.representation_curves(ratios, 0 * ratios + 0.6, 0 * ratios + 1.4)
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["cats", "dogs"]
+    (line,) = [line for line in figure.axes[1].lines if line.get_label() == "representation ratio"]
+    np.testing.assert_allclose(line.get_xydata(), [[10, 0.5], [50, 0.8]])
+    draws_without_warnings(figure)
+    with pytest.raises(InputError, match="the rows and columns of high"):
+        figures.representation_curves(ratios, 0 * ratios, (0 * ratios).iloc[:1])
