@@ -12,6 +12,7 @@ from influence_lib.studies.duplicates.experiment import CopyExperiment
 from influence_lib.studies.duplicates.hashes import HASHES, hash_distance, image_hashes
 from influence_lib.studies.duplicates.judging import EDGES, judged_strata, pairs_to_judge, stored_judgements
 from influence_lib.studies.duplicates.natural import (
+    ALIKE,
     aligned_pairs,
     class_beside_others,
     groups_of_pairs,
@@ -31,6 +32,7 @@ from influence_lib.studies.duplicates.sentences import (
 )
 
 __all__ = [
+    "ALIKE",
     "DETECTION",
     "EDGES",
     "FOUND_BY",

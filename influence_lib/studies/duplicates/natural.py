@@ -19,10 +19,12 @@ from influence_lib.data import ImageSet
 from influence_lib.errors import check_choice, check_integer, check_number, reject
 from influence_lib.pretrain.evaluate import check_images
 
-__all__ = ["aligned_pairs", "class_beside_others", "groups_of_pairs", "stored_pairs", "within_groups"]
+__all__ = ["ALIKE", "aligned_pairs", "class_beside_others", "groups_of_pairs", "stored_pairs", "within_groups"]
 
 REVISION = 1  # of `aligned_pairs`; see `store.revision`
 
+ALIKE = 0.93
+"""The correlation of pixels from which two images count as one picture, by what a person saw; see `judged_strata`."""
 COARSE = 8  # pixels, the side of the small pictures by which pairs are preselected
 AT_ONCE = 2**25  # correlations that are held at once
 PAIRS_AT_ONCE = 2048
@@ -130,7 +132,11 @@ def stored_pairs(
     check_images("images", images, least=2)
     asked: dict[str, Any] = {"least": least, "preselected": preselected, "shift": shift}
     settings = {"kind": "pairs", "name": images.name, "data": images.describe(), **asked, **store.revision(REVISION)}
-    return store.get(settings, lambda: {"pairs": aligned_pairs(images, **asked, progress=progress)}, place)["pairs"]
+
+    def compute() -> dict[str, Any]:
+        return {"pairs": aligned_pairs(images, **asked, progress=progress), "ids": images.ids.tolist()}
+
+    return store.get(settings, compute, place)["pairs"]
 
 
 def _smaller_first(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,10 +1,17 @@
 """Findings made from committed scores and accuracies and the registry of the theory: no images, no training."""
 
 from influence_lib.studies.findings.committed import Results
+from influence_lib.studies.findings.copies import duplicates
 from influence_lib.studies.findings.several import replication
 from influence_lib.studies.findings.single import of_theory, pretraining, stability
 
 __all__ = ["STUDIES", "Results"]
 
-STUDIES = {"pretraining": pretraining, "replication": replication, "stability": stability, "theory": of_theory}
+STUDIES = {
+    "duplicates": duplicates,
+    "pretraining": pretraining,
+    "replication": replication,
+    "stability": stability,
+    "theory": of_theory,
+}
 """Study → what makes its findings, for ``ledger --update``."""

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from influence_lib import store
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
@@ -35,6 +37,7 @@ class Results:
         self._root = root
         self._accuracies = {entry.name: entry for entry in entries if entry.kind == "accuracy"}
         self._scores = [entry for entry in entries if entry.kind == "scores"]
+        self._pairs = [entry for entry in entries if entry.kind == "pairs"]
         self._found: dict[str, Scores] = {}
 
     @property
@@ -58,7 +61,7 @@ class Results:
             One of `KINDS`.
         **changed
             Arguments of `influence.self_influence` that are not the default's: perturbation, fit_perturbation, seed,
-            loss, views.
+            loss, views, draws; and `n`, how many images.
 
         Raises
         ------
@@ -83,14 +86,23 @@ class Results:
     ) -> tuple[dict[str, Any], list[store.Entry]]:
         """Return the settings that are asked for, and the entries that have them."""
         default = {"loss": "cosine", "views": "one", "seed": 0, "perturbation": NOISE, "fit_perturbation": None}
-        asked: dict[str, Any] = {**default, **changed}
+        asked: dict[str, Any] = {**default, "draws": DRAWS, "n": SCORED, **changed}
+        n = asked.pop("n")
         described = {
             key: json.loads(json.dumps(value.describe())) if hasattr(value, "describe") else value
             for key, value in asked.items()
         }
-        wanted = KINDS[kind] | {"encoder": self._accuracies[encoder].settings["encoder"], "draws": DRAWS} | described
-        of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == SCORED]
+        wanted = KINDS[kind] | {"encoder": self._accuracies[encoder].settings["encoder"]} | described
+        of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == n]
         return wanted, [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]
+
+    def pairs(self, name: str) -> tuple[list[int], pd.DataFrame] | None:
+        """Return the ids among which pairs of a set were looked for, and the pairs; None where none are here."""
+        found = [entry for entry in self._pairs if entry.name == name]
+        if len(found) != 1:
+            return None
+        stored = store.load(self._root / found[0].folder)
+        return stored["ids"], stored["pairs"]
 
     def gate(self, *encoders: str) -> bool | None:
         """Return whether all encoders learned something, by the rule of the ledger; None where that is not known."""

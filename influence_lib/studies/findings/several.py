@@ -11,7 +11,7 @@ from influence_lib.pretrain import Recipe
 from influence_lib.studies.findings.committed import KINDS, METHODS, NOISE, Results
 from influence_lib.studies.stability import agreement_of_trainings, along_trainings, correlation_with, shift
 
-__all__ = ["replication"]
+__all__ = ["EPOCHS", "SEEDS", "replication", "trained"]
 
 SEEDS = (0, 1, 2)  # of the trainings on 50,000 images
 EPOCHS: tuple[float, ...] = (5, 10, 20)  # after which they are compared
@@ -21,14 +21,14 @@ def replication(results: Results) -> dict[str, Finding]:
     """Return what three trainings on all images say, method by method, after the epochs at which all are scored."""
     found: dict[str, Finding] = {}
     for method in METHODS:
-        names = {epoch: [_trained(method, seed, epoch) for seed in SEEDS] for epoch in EPOCHS}
+        names = {epoch: [trained(method, seed, epoch) for seed in SEEDS] for epoch in EPOCHS}
         scored = {e: each for e, each in names.items() if all(results.has_scores(n, k) for n in each for k in KINDS)}
         if scored:
             found |= {f"{key}.{method}": finding for key, finding in _of_method(results, scored).items()}
     return found
 
 
-def _trained(method: str, seed: int, epoch: float) -> str:
+def trained(method: str, seed: int, epoch: float) -> str:
     """Return the name of a training after some epochs."""
     stop_at = None if epoch == EPOCHS[-1] else int(epoch)
     return Recipe(method, "cifar10", n=50_000, epochs=int(EPOCHS[-1]), seed=seed, stop_at=stop_at).name

@@ -1,0 +1,76 @@
+"""Findings on duplicates that nobody planted: the automobiles of CIFAR-10, over trainings."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from influence_lib.estimate import Estimate
+from influence_lib.finding import Finding
+from influence_lib.influence import Scores
+from influence_lib.studies.duplicates import ALIKE, among_the_lowest, beyond_matched, detection
+from influence_lib.studies.findings.committed import METHODS, Results
+from influence_lib.studies.findings.several import EPOCHS, SEEDS, trained
+
+__all__ = ["duplicates"]
+
+SCORED = {"n": 6000, "draws": 2}  # all images of the class and 1,000 others
+FEW, MORE = 5, 18  # of the paper's Figs. 4 and 12
+PAPERS = ("ekfac", "raw_loss")
+
+
+def duplicates(results: Results) -> dict[str, Finding]:
+    """Return whether the lowest automobiles have copies, for each method of which three trainings have scored them."""
+    pairs = results.pairs("cifar10")
+    if pairs is None:
+        return {}
+    ids, table = pairs
+    counted = table[table["correlation"] >= ALIKE]
+    copied = np.isin(ids, np.unique(counted[["a", "b"]].to_numpy()))
+    found: dict[str, Finding] = {}
+    lowest = {}
+    for method in METHODS:
+        names = [trained(method, seed, EPOCHS[-1]) for seed in SEEDS]
+        if all(results.has_scores(name, kind, **SCORED) for name in names for kind in PAPERS):
+            scores = {kind: [_of_class(results.scores(name, kind, **SCORED), ids) for name in names] for kind in PAPERS}
+            gate = results.gate(*names)
+            found |= {
+                f"{key}.{method}": Finding(each, len(SEEDS), gate) for key, each in _of_method(scores, copied).items()
+            }
+            lowest[method] = among_the_lowest({"": scores["ekfac"]}, copied, [FEW, MORE]).loc[""], gate
+    if len(lowest) == len(METHODS):  # an order of methods needs all of them
+        gates = [gate for _, gate in lowest.values()]
+        gate = False if False in gates else None if None in gates else True
+        for k in (FEW, MORE):
+            found[f"lowest_{k}"] = Finding({m: _scaled(row[k], k) for m, (row, _) in lowest.items()}, len(SEEDS), gate)
+    return found
+
+
+def _of_method(scores: dict[str, list[Scores]], copied: np.ndarray) -> dict[str, dict[str, Estimate]]:
+    base, hundredth = float(copied.mean()), len(copied) // 100
+    shares = among_the_lowest(scores, copied, [FEW, MORE, hundredth])
+    names = {FEW: "lowest 5", MORE: "lowest 18", hundredth: "lowest hundredth"}
+    matched = list(zip(scores["ekfac"], scores["raw_loss"], strict=True))
+    one_class = np.zeros(len(copied), dtype=np.int64)
+    return {
+        **{
+            f"more_than_all.{kind}": {name: _shifted(shares.loc[kind, k], -base) for k, name in names.items()}
+            for kind in scores
+        },
+        "beyond_easy": {"": beyond_matched(matched, copied, one_class)},
+        "auroc": detection(scores, copied, "lowest")["AUROC"].to_dict(),
+    }
+
+
+def _of_class(scores: Scores, ids: Sequence[int]) -> Scores:
+    """Return the scores of the images of the class, in the order of the ids."""
+    places = {image: place for place, image in enumerate(scores.ids.tolist())}
+    return scores.subset([places[image] for image in ids])
+
+
+def _shifted(value: Estimate, by: float) -> Estimate:
+    return replace(value, value=value.value + by, low=value.low + by, high=value.high + by)
+
+
+def _scaled(value: Estimate, by: float) -> Estimate:
+    return replace(value, value=value.value * by, low=value.low * by, high=value.high * by)

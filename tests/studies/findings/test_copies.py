@@ -1,0 +1,64 @@
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from influence_lib.influence import Scores
+from influence_lib.studies.findings.copies import SCORED, duplicates
+
+IDS = list(range(10, 1010, 5))  # 200 images of the class, among 1,000
+PAIRS = pd.DataFrame({"a": IDS[:20:2], "b": IDS[1:20:2], "correlation": [0.99] * 9 + [0.9]})
+
+
+class Known:
+    """Stands for committed results: copies are lowest by the score of some methods, and by no loss."""
+
+    def __init__(self, methods):
+        self.methods = methods
+
+    def pairs(self, name):
+        return IDS, PAIRS
+
+    def has_scores(self, encoder, kind, **changed):
+        assert changed == SCORED
+        return encoder.split("-")[0] in self.methods
+
+    def scores(self, encoder, kind, **changed):
+        ids = torch.arange(1015).flip(0)  # in another order than the class's
+        rng = np.random.default_rng(zlib.crc32(f"{encoder} {kind}".encode()))
+        values = rng.normal(10, 1, size=len(ids))
+        if kind == "ekfac":
+            values[torch.isin(ids, torch.tensor(IDS[:18])).numpy()] -= 8
+        return Scores(torch.tensor(values, dtype=torch.float32)[None], ids, {})
+
+    def gate(self, *encoders):
+        return True
+
+
+def test_copies_that_are_lowest_are_found_beyond_what_is_easy():
+    found = duplicates(Known(["simclr"]))
+    assert set(found) == {
+        "more_than_all.ekfac.simclr",
+        "more_than_all.raw_loss.simclr",
+        "beyond_easy.simclr",
+        "auroc.simclr",
+    }
+    more = found["more_than_all.ekfac.simclr"]
+    assert (more.trainings, more.gate) == (3, True)
+    assert more.values["lowest 5"].value == pytest.approx(1 - 18 / 200)  # the pair below the limit does not count
+    assert more.values["lowest 5"].unit == "training"
+    assert found["beyond_easy.simclr"].values[""].value > 0.95
+    auroc = found["auroc.simclr"].values
+    assert auroc["ekfac"].value == 1
+    assert 0.3 < auroc["raw_loss"].value < 0.7
+
+
+def test_an_order_of_methods_waits_for_all_of_them():
+    found = duplicates(Known(["simclr", "byol", "barlow"]))
+    assert {name: value.value for name, value in found["lowest_18"].values.items()} == pytest.approx(
+        {"simclr": 18, "byol": 18, "barlow": 18}
+    )
+    assert set(found["lowest_5"].values) == {"simclr", "byol", "barlow"}
+    assert duplicates(Known([])) == {}
