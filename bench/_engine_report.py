@@ -26,6 +26,11 @@ NAMES = {
 Results = Mapping[str, Any]
 
 
+def _where(box: Mapping[str, Any]) -> str:
+    """Return what computed: the GPU, or the processor with its threads."""
+    return box["gpu"] if "gpu" in box else f"{box['processor']}, {box['threads']} threads"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a markdown table; all columns but the first hold numbers."""
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
@@ -53,7 +58,7 @@ def introduction(results: Results) -> str:
     box, scale = results["machine"], results["scale"]
     versions = ", ".join(f"{name} {value}" for name, value in box["versions"].items())
     lines = [
-        f"{box['processor']}, {box['threads']} threads, {versions}. ResNet-18 of width {scale['width']}, trained for"
+        f"{_where(box)}, {versions}. ResNet-18 of width {scale['width']}, trained for"
         f" {scale['epochs']} epochs on {scale['images']} images of `{results['dataset']}`; cosine loss, one draw of"
         " Gaussian noise, empirical Fisher, damping 0.1 × mean eigenvalue, float32."
     ]

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from influence_lib.data import ImageSet, load
-from influence_lib.device import autocast_dtype
+from influence_lib.device import autocast_dtype, resolve_device
 from influence_lib.influence import GaussianNoise, self_influence
 from influence_lib.influence.curvature import through_kronfluence as reference
 from influence_lib.influence.curvature.approximations import FitOptions
@@ -36,7 +36,6 @@ from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import load_checkpoint, pretrain
 from influence_lib.pretrain.encoders import Encoder
 
-CPU = torch.device("cpu")
 TRAINING_BATCH = 64
 CLASSES = 10  # the sets hold as many images of each
 COVARIANCES, EIGEN, MOMENTS, SCORES = "covariances", "eigendecomposition", "second moments", "scores"
@@ -64,12 +63,20 @@ class Setup:
         Of that training.
     encoders : str
         The folder of the trained encoders.
+    device : str
+        Where everything is computed: ``"cpu"``, or a GPU such as ``"cuda"``.
     """
 
     dataset: str
     images: int
     epochs: int
     encoders: str
+    device: str = "cpu"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device, of which torch knows whether it is there."""
+        return resolve_device(self.device)
 
     def encoder(self, width: int) -> Path:
         """Return the folder of the encoder of a width."""
@@ -110,12 +117,19 @@ def load_images(dataset: str, count: int) -> ImageSet:
     return load(dataset, n=CLASSES * math.ceil(count / CLASSES)).subset(range(count))
 
 
+def now() -> float:
+    """Return the time when all that was asked of a GPU so far is done; on a CPU that is now."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     """Add the time that the block takes to a stage."""
-    started = time.perf_counter()
+    started = now()
     yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
+    seconds[stage] = seconds.get(stage, 0.0) + now() - started
 
 
 @dataclass(frozen=True)
@@ -157,19 +171,23 @@ def timed_kronfluence(seconds: dict[str, float]) -> Iterator[None]:
         yield
 
 
-def source_of(encoder: Encoder, images: ImageSet, layers: Sequence[str] | None = None) -> GradientSource:
+def source_of(
+    encoder: Encoder, images: ImageSet, device: torch.device, layers: Sequence[str] | None = None
+) -> GradientSource:
     """Return the gradients of the papers' loss, x against x̂ in one draw, in float32."""
-    return gradient_source(encoder, images, TwoViews(), layers, device=CPU)
+    return gradient_source(encoder, images, TwoViews(), layers, device=device)
 
 
-def score(encoder: Encoder, images: ImageSet, run: Run, seconds: dict[str, float]) -> tuple[Tensor, Deviation | None]:
+def score(
+    encoder: Encoder, images: ImageSet, run: Run, seconds: dict[str, float], device: torch.device
+) -> tuple[Tensor, Deviation | None]:
     """Return the scores, and fill in the seconds of each stage where they can be told apart."""
     if run.mode == "fast, measured":
         scores = self_influence(
-            encoder, images, GaussianNoise(), rank=run.rank, layers=run.layers, device=CPU, progress=False
+            encoder, images, GaussianNoise(), rank=run.rank, layers=run.layers, device=device, progress=False
         )
         return scores.values, scores.deviation
-    source = source_of(encoder, images, run.layers)
+    source = source_of(encoder, images, device, run.layers)
     everything = source.pairs.spaced(None)
     if run.mode == "kronfluence":
         with timed_kronfluence(seconds):
@@ -204,8 +222,15 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def peak_bytes() -> int:
-    """Return the most memory that this process has held so far."""
+def held_bytes(device: torch.device) -> int:
+    """Return the memory that this process holds, of a GPU what its tensors do."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Return the most memory that this process has held so far, of a GPU what its tensors have."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
@@ -229,15 +254,16 @@ def measure(setup: Setup, run: Run) -> Measurement:
     """
     encoder = load_checkpoint(setup.encoder(run.width))
     images = load_images(setup.dataset, setup.images).subset(range(run.images))
-    encoder_operations(source_of(encoder, images))  # so that the libraries' code is in memory
-    before = psutil.Process().memory_info().rss
+    device = setup.torch_device
+    encoder_operations(source_of(encoder, images, device))  # so that the libraries' code is in memory
     seconds: dict[str, float] = {}
-    rate = matmul_rate(CPU)
-    started = time.perf_counter()
+    rate = matmul_rate(device)
+    before = held_bytes(device)
+    started = now()
     with patch.object(pairs, "BATCH_SIZE", run.batch_size):
-        values, deviation = score(encoder, images, run, seconds)
-    total = time.perf_counter() - started
-    rate = (rate + matmul_rate(CPU)) / 2
+        values, deviation = score(encoder, images, run, seconds, device)
+    total, peak = now() - started, peak_bytes(device)
+    rate = (rate + matmul_rate(device)) / 2
     if COVARIANCES in seconds:
         seconds.setdefault(EIGEN, total - sum(seconds.values()))
     return {
@@ -246,7 +272,7 @@ def measure(setup: Setup, run: Run) -> Measurement:
         "total": total,
         "rate": rate,
         # the two are counted apart, by a few pages
-        "memory": {"before": before, "peak": max(before, peak_bytes())},
+        "memory": {"before": before, "peak": max(before, peak)},
         "scores": [float(f"{value:.{DIGITS}g}") for value in values.tolist()],
         "deviation": deviation and asdict(deviation),
     }
@@ -264,7 +290,12 @@ def measure_each(setup: Setup, runs: Sequence[Run]) -> list[Measurement]:
 def train(setup: Setup, widths: Sequence[int]) -> dict[str, list[dict[str, float]]]:
     """Train the encoders, save them, and return the training history of each width."""
     images = load_images(setup.dataset, setup.images)
-    train_one = partial(pretrain, images, epochs=setup.epochs, batch_size=min(TRAINING_BATCH, len(images)), device=CPU)
+    shared: dict[str, Any] = {
+        "epochs": setup.epochs,
+        "batch_size": min(TRAINING_BATCH, len(images)),
+        "device": setup.torch_device,
+    }
+    train_one = partial(pretrain, images, **shared)
     return {
         str(width): train_one(width=width, checkpoint=setup.encoder(width), progress=False).history for width in widths
     }
@@ -281,13 +312,14 @@ def limits(setup: Setup, width: int, rank: int) -> dict[str, Any]:
         - ``rates``: number format → operations a second;
         - ``fast_covariances``: the format in which truncated EK-FAC multiplies in its first pass.
     """
-    source = source_of(load_checkpoint(setup.encoder(width)), load_images(setup.dataset, setup.images))
+    device = setup.torch_device
+    source = source_of(load_checkpoint(setup.encoder(width)), load_images(setup.dataset, setup.images), device)
     sizes = layer_sizes(source)
     counts = {mode: all_operations(sizes, r) for mode, r in (("exact", None), ("fast", rank))}
-    fast = "bfloat16" if autocast_dtype("auto", CPU) is torch.bfloat16 else "float32"
+    fast = "bfloat16" if autocast_dtype("auto", device) is torch.bfloat16 else "float32"
     return {
         "encoder": encoder_operations(source),
         "passes": {mode: {s: sum(c[s] for c in each) for s in each[0]} for mode, each in counts.items()},
-        "rates": {name: matmul_rate(CPU, getattr(torch, name)) for name in {"float32": None, fast: None}},
+        "rates": {name: matmul_rate(device, getattr(torch, name)) for name in {"float32": None, fast: None}},
         "fast_covariances": fast,
     }

@@ -1,10 +1,11 @@
-"""The influence engine against kronfluence, and its cost, on this machine's CPU.
+"""The influence engine against kronfluence, and its cost, on this machine's CPU or on a GPU.
 
 Run it from the repository, on a machine that does nothing else::
 
     python -m bench.engine                  # about forty minutes on two idle cores
     python -m bench.engine --extrapolate    # twenty, with kronfluence on few of the images
     python -m bench.engine --quick          # a minute: does it run? the numbers mean nothing
+    python -m bench.engine --device cuda    # both sides on a GPU; results in engine-cuda.json and so on
 
 What is measured, on a ResNet-18 that was trained a little, so that its spectra are not those of random weights:
 
@@ -42,6 +43,7 @@ from bench._engine_results import assemble
 from bench._engine_worker import Run, Setup
 from bench._shared import RESULTS, machine, positive, write
 from influence_lib.data import available
+from influence_lib.device import machine as device_name
 from influence_lib.errors import InputError
 
 QUICK_RESULTS = RESULTS.parents[1] / "artifacts" / "bench"
@@ -221,6 +223,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=1, help="how often the two sides take turns on few images")
     parser.add_argument("--extrapolate", action="store_true", help="time kronfluence on few images only")
     parser.add_argument("--dataset", choices=("cifar10", "controlled"), help="cifar10 where INFLUENCE_DATA has it")
+    parser.add_argument("--device", default="cpu", help="cpu, or a GPU such as cuda (default: cpu)")
     parser.add_argument("--quick", action="store_true", help="tiny, to see whether it runs; extrapolates")
     parser.add_argument("--fresh", action="store_true", help="drop what an unfinished run has left")
     parser.add_argument("--output", type=Path, help="folder of the results; artifacts/bench for --quick")
@@ -246,26 +249,31 @@ def default_dataset() -> str:
 def main(argv: Sequence[str] | None = None, execute: Callable[[Callable[[], Any]], Any] = in_own_process) -> None:
     """Measure, print the table and write the results."""
     options = arguments(argv)
-    folder, scale = options.output / "engine.partial", options.scale
+    try:
+        gpu = device_name(options.device)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    name = "engine" if gpu == "CPU" else f"engine-{options.device.partition(':')[0]}"
+    folder, scale = options.output / f"{name}.partial", options.scale
     settings = {
-        "machine": machine(("torch", "kronfluence")),
+        "machine": machine(("torch", "kronfluence")) | ({} if name == "engine" else {"gpu": gpu}),
         "dataset": options.dataset or default_dataset(),
         "rounds": options.rounds,
         "extrapolate": options.extrapolate,
         "quick": options.quick,
         "scale": asdict(scale),
     }
-    setup = Setup(settings["dataset"], scale.images, scale.epochs, str(folder / "encoders"))
+    setup = Setup(settings["dataset"], scale.images, scale.epochs, str(folder / "encoders"), options.device)
     try:
         progress = Progress(folder, settings, options.fresh)
     except InputError as error:
         sys.exit(f"error: {error}")
     steps = plan(scale, setup, options.rounds, options.extrapolate)
     results = settings | assemble(progress.run(steps, execute))
-    write(options.output / "engine.json", json.dumps(results, indent=2) + "\n")
+    write(options.output / f"{name}.json", json.dumps(results, indent=2) + "\n")
     table = report(results)
-    write(options.output / "engine.md", table)
-    write(options.output / "engine.png", picture(results))
+    write(options.output / f"{name}.md", table)
+    write(options.output / f"{name}.png", picture(results))
     shutil.rmtree(folder)
     print(table)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from bench import _engine_worker as worker
@@ -180,6 +181,19 @@ def test_end_to_end_compares_with_kronfluence_on_all_images(tmp_path):
     ).read_text(encoding="utf-8")
 
 
+def test_a_run_on_a_gpu_has_results_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "device_name", lambda device: {"cuda:1": "A large GPU"}[device])
+    engine.main(["--quick", "--device=cuda:1", "--dataset=controlled", f"--output={tmp_path}"], found_by)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["engine-cuda.json", "engine-cuda.md", "engine-cuda.png"]
+    assert json.loads((tmp_path / "engine-cuda.json").read_text())["machine"]["gpu"] == "A large GPU"
+    assert "A large GPU, " in (tmp_path / "engine-cuda.md").read_text(encoding="utf-8")
+
+
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path):
+    with pytest.raises(SystemExit, match=r"^error: device is 'abacus'"):
+        engine.main(["--quick", "--device=abacus", f"--output={tmp_path}"], found_by)
+
+
 def test_main_stops_with_a_sentence_where_another_run_was_left(tmp_path, capsys):
     def stop(step):
         if step.func is worker.limits:
@@ -291,7 +305,7 @@ def test_a_series_has_one_run_that_does_not_count(setup, monkeypatch):
 def test_the_operations_of_the_encoder_are_those_of_both_passes_over_both_views():
     conv = nn.Conv2d(3, 4, 3, padding=1)
     net = nn.Sequential(conv, nn.Flatten(), nn.Linear(4 * 64, 5)).eval()
-    source = worker.source_of(net, noise_images(2))
+    source = worker.source_of(net, noise_images(2), torch.device("cpu"))
     forward = 2 * (64 * 27 * 4 + 4 * 64 * 5)  # multiplications and additions
     # the gradient with respect to the inputs takes as many, and there are two views
     assert worker.encoder_operations(source) == 2 * 2 * forward
