@@ -26,8 +26,8 @@ setup: $(VENV)/.installed  ## set up .venv and do nothing else
 book: $(VENV)/.installed  ## execute the chapters that changed and render the book into _build/html
 	@$(BIN)/python -m influence_lib book --profile '$(PROFILE)' $(if $(ONLY),--only '$(ONLY)')
 
-test: $(VENV)/.installed  ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## run all tests, on up to four cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(VENV)/.installed  ## check style and types
 	$(BIN)/ruff check .

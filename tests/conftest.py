@@ -13,6 +13,10 @@ settings.register_profile("the same on any machine", deadline=None, derandomize=
 settings.load_profile("the same on any machine")
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # workers beside each other would wait for each other's threads
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Let every test, with its fixtures, draw the same numbers whatever ran before it."""

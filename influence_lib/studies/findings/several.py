@@ -53,6 +53,7 @@ def _of_method(results: Results, names: Mapping[float, Sequence[str]]) -> dict[s
         **pairs,
         "score_and_loss": finding(along.with_loss),
         "high_scores": finding(along.high),
+        "skewness": finding(along.tail),
         **{key: Finding(values, len(SEEDS), gate) for key, values in _perturbed(results, last).items()},
     }
 

@@ -13,6 +13,7 @@ from influence_lib.influence.agreement import check_comparable
 from influence_lib.influence.scores import rank_correlation
 from influence_lib.replication import over_pairs, over_trainings
 from influence_lib.studies.comparison import top_size
+from influence_lib.studies.stability.distributions import skewness
 from influence_lib.studies.trend import Trend, over_scales
 
 __all__ = [
@@ -42,11 +43,14 @@ class AlongTrainings:
         `score_and_loss`.
     high : Trend
         `high_scores` against the first of the epochs, in the series ``""``.
+    tail : Trend
+        `skewness`, in the series ``""``.
     """
 
     between: Trend
     with_loss: Trend
     high: Trend
+    tail: Trend
 
 
 def along_trainings(
@@ -88,6 +92,9 @@ def along_trainings(
             "epochs", {name: {e: each[name] for e, each in with_loss.items()} for name in with_loss[min(scores)]}
         ),
         high=over_scales("epochs", {"": {epoch: high_scores(first, each) for epoch, each in of[score].items()}}),
+        tail=over_scales(
+            "epochs", {"": {epoch: over_trainings(list(map(skewness, each))) for epoch, each in of[score].items()}}
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from influence_lib.studies.stability import (
     high_scores,
     score_and_loss,
     shift,
+    skewness,
 )
 from tests.studies.scores import scores_of
 
@@ -72,6 +73,7 @@ def test_along_trainings_has_a_trend_for_each_claim():
     assert found.with_loss.series["overall"][1] == score_and_loss(SCORES, LOSSES)["overall"]
     assert found.high.series[""] == (high_scores(LOSSES, LOSSES), high_scores(LOSSES, SCORES))
     assert found.high.series[""][0].value == 0
+    assert found.tail.series[""][1] == over_trainings([skewness(each) for each in SCORES])
 
 
 @pytest.mark.parametrize(
