@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from influence_lib.estimate import Estimate
+from influence_lib.estimate import Estimate, share
 from influence_lib.finding import Finding
 from influence_lib.influence import Scores
 from influence_lib.studies.duplicates import ALIKE, among_the_lowest, beyond_matched, detection
@@ -42,7 +42,8 @@ def duplicates(results: Results) -> dict[str, Finding]:
         gates = [gate for _, gate in lowest.values()]
         gate = False if False in gates else None if None in gates else True
         for k in (FEW, MORE):
-            found[f"lowest_{k}"] = Finding({m: _scaled(row[k], k) for m, (row, _) in lowest.items()}, len(SEEDS), gate)
+            values = {m: _scaled(_of_few(row[k], k), k) for m, (row, _) in lowest.items()}
+            found[f"lowest_{k}"] = Finding(values, len(SEEDS), gate)
     return found
 
 
@@ -54,7 +55,9 @@ def _of_method(scores: dict[str, list[Scores]], copied: np.ndarray) -> dict[str,
     one_class = np.zeros(len(copied), dtype=np.int64)
     return {
         **{
-            f"more_than_all.{kind}": {name: _shifted(shares.loc[kind, k], -base) for k, name in names.items()}
+            f"more_than_all.{kind}": {
+                name: _shifted(_of_few(shares.loc[kind, k], k), -base) for k, name in names.items()
+            }
             for kind in scores
         },
         "beyond_easy": {"": beyond_matched(matched, copied, one_class)},
@@ -66,6 +69,15 @@ def _of_class(scores: Scores, ids: Sequence[int]) -> Scores:
     """Return the scores of the images of the class, in the order of the ids."""
     places = {image: place for place, image in enumerate(scores.ids.tolist())}
     return scores.subset([places[image] for image in ids])
+
+
+def _of_few(value: Estimate, k: int) -> Estimate:
+    """Return a share of k images with an interval that is no narrower than Wilson's over as many images.
+
+    Where all trainings have no copy among five, the interval over trainings has no width, and five images say little.
+    """
+    over_images = share(np.arange(k) < round(value.value * k))
+    return replace(value, low=min(value.low, over_images.low), high=max(value.high, over_images.high))
 
 
 def _shifted(value: Estimate, by: float) -> Estimate:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from influence_lib.estimate import share
 from influence_lib.influence import Scores
 from influence_lib.studies.findings.copies import SCORED, duplicates
 
@@ -49,6 +50,8 @@ def test_copies_that_are_lowest_are_found_beyond_what_is_easy():
     assert (more.trainings, more.gate) == (3, True)
     assert more.values["lowest 5"].value == pytest.approx(1 - 18 / 200)  # the pair below the limit does not count
     assert more.values["lowest 5"].unit == "training"
+    # all trainings have five copies of five, which five images alone leave open down to .57
+    assert more.values["lowest 5"].low == pytest.approx(share(np.ones(5, dtype=bool)).low - 18 / 200)
     assert found["beyond_easy.simclr"].values[""].value > 0.95
     auroc = found["auroc.simclr"].values
     assert auroc["ekfac"].value == 1
