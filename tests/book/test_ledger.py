@@ -85,7 +85,7 @@ def test_findings_of_the_theory_and_the_gate_are_those_of_the_results(findings, 
     for study in ("theory", "pretraining"):
         write_findings(tmp_path, study, studies.STUDIES[study](results))
     made = read_findings(tmp_path)
-    slow = ("replication.", "stability.")
+    slow = ("duplicates.", "replication.", "stability.")
     assert made == {key: finding for key, finding in findings.items() if not key.startswith(slow)}
 
 
@@ -99,9 +99,10 @@ def test_a_finding_of_the_scores_is_that_of_the_results(findings, tmp_path):
     assert (made.gate, made.trainings) == (stored.gate, stored.trainings) == (False, 1)
 
 
-def test_findings_over_trainings_are_those_of_the_results(findings):
-    made = studies.STUDIES["replication"](studies.Results(ROOT))
-    stored = {key.removeprefix("replication."): each for key, each in findings.items() if "replication." in key}
+@pytest.mark.parametrize("study", ["duplicates", "replication"])
+def test_findings_over_trainings_are_those_of_the_results(findings, study):
+    made = studies.STUDIES[study](studies.Results(ROOT))
+    stored = {key.removeprefix(f"{study}."): each for key, each in findings.items() if key.startswith(f"{study}.")}
     assert made.keys() == stored.keys()
     for key, finding in made.items():
         assert (finding.trainings, finding.gate) == (stored[key].trainings, stored[key].gate)
@@ -144,7 +145,7 @@ def test_the_findings_of_the_book_have_numbers_verdicts_and_links(content, findi
         )
         assert "stability." not in line
     of_twins = next(line for line in lines if "Two SimCLR trainings" in line)
-    assert "(3 trainings, or pairs of them; {term}`the gate <gate>` is not measured yet)" in of_twins
+    assert "(3 trainings, or pairs of them)" in of_twins
     assert all("training" not in line.split(" (")[-1] for line in lines if "statements" in line)
 
 

@@ -27,7 +27,8 @@ def duplicates(results: Results) -> dict[str, Finding]:
     ids, table = pairs
     counted = table[table["correlation"] >= ALIKE]
     copied = np.isin(ids, np.unique(counted[["a", "b"]].to_numpy()))
-    found: dict[str, Finding] = {}
+    counts = {"alike": ALIKE, "looked_through": float(len(ids)), "have_a_copy": float(copied.sum())}
+    found = {key: Finding({"": Estimate.stated(value)}, 0) for key, value in counts.items()}
     lowest = {}
     for method in METHODS:
         names = [trained(method, seed, EPOCHS[-1]) for seed in SEEDS]
