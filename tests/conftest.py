@@ -14,7 +14,9 @@ settings.load_profile("the same on any machine")
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # workers beside each other would wait for each other's threads
+    # workers beside each other would wait for each other's threads; what they start computes as they do, bit for bit
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.hookimpl(tryfirst=True)

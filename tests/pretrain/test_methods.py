@@ -81,7 +81,8 @@ def test_a_step_is_that_of_solo_learns_class(solo, name):
         torch.testing.assert_close(feature.grad, saved[f"slope.{i}"])
     gradients = {k.removeprefix("gradient."): v for k, v in saved.items() if k.startswith("gradient.")}
     for key, gradient in gradients.items():
-        torch.testing.assert_close(method.get_parameter(ours(key)).grad, gradient, rtol=1e-4, atol=1e-6)
+        # of a bias before a normalisation the gradient is rounding alone, which goes with the number of threads
+        torch.testing.assert_close(method.get_parameter(ours(key)).grad, gradient, rtol=1e-4, atol=1e-5)
     assert len(gradients) == sum(p.requires_grad for p in method.parameters())
     if name == "moco":
         torch.testing.assert_close(method.queues, saved["after.queue"])
