@@ -35,7 +35,8 @@ Array = npt.NDArray[np.float64]
 THUMBNAIL = 32  # pixels, the largest side of a stored image
 SHOWN = 64  # pixels, at which it is looked at
 QUALITY = 80  # of the WebP picture that holds all thumbnails
-PLAIN = "background: white; color: black; color-scheme: light; padding: 8px"  # Bokeh's choices are dark on light in any theme
+# Bokeh's choices are dark on light in any theme
+PLAIN = "background: white; color: black; color-scheme: light; padding: 8px"
 CLASS, ALL = "class", "all classes"
 
 # what follows a choice: positions, colours and strengths of all points, and the image at the chosen rank
