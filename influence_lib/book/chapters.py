@@ -52,6 +52,11 @@ class Chapter:
         """Every parameter with the value it is run with."""
         return self.defaults | self.changed
 
+    @property
+    def toy(self) -> bool:
+        """Whether its images and encoders are those of smoke: also where a profile has no file yet for a study."""
+        return self.profile == SMOKE or ("dataset" in self.defaults and not self.changed)
+
 
 def profiles(book: Book) -> list[str]:
     """Return the names of the profiles: ``smoke`` and one for each folder in ``profiles/``."""

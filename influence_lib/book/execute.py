@@ -66,7 +66,8 @@ def execute(chapter: Chapter, book: Book) -> None:
     started = time.perf_counter()
     notebook = tidy(_run(chapter, book))
     show_parameters(notebook, chapter.changed)
-    warn_of_smoke(notebook, chapter.profile)
+    if chapter.toy:
+        warn_of_smoke(notebook)
     manifest = _manifest(chapter, book)
     notebook.cells.append(_footer(manifest, chapter))
     text = nbformat.writes(notebook) + "\n"

@@ -6,8 +6,6 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from influence_lib.book.chapters import SMOKE
-
 __all__ = ["show_parameters", "warn_of_smoke"]
 
 BAR = """\
@@ -62,8 +60,8 @@ def _literal(value: Any) -> str:
     return '"' + value + '"' if isinstance(value, str) and not set(value) & set('"\\\n') else repr(value)
 
 
-def warn_of_smoke(notebook: NotebookNode, profile: str) -> None:
-    """Put a bar under the title of a page that is made with the profile ``smoke``."""
-    if profile == SMOKE and notebook.cells and notebook.cells[0].cell_type == "markdown":
+def warn_of_smoke(notebook: NotebookNode) -> None:
+    """Put a bar under the title of a page that is made with the parameters of the profile ``smoke``."""
+    if notebook.cells and notebook.cells[0].cell_type == "markdown":
         title, _, rest = notebook.cells[0].source.partition("\n")
         notebook.cells[0].source = f"{title}\n\n{BAR}\n{rest}"

@@ -5,6 +5,7 @@ import ast
 import nbformat
 import pytest
 
+from influence_lib.book.chapters import Chapter
 from influence_lib.book.shown import BAR, show_parameters, warn_of_smoke, with_values
 
 SOURCE = """\
@@ -56,8 +57,20 @@ def test_the_parameters_cell_shows_what_made_the_page_and_the_injected_one_is_hi
     assert "tags" not in notebook.cells[2].metadata
 
 
-def test_only_the_smoke_profile_has_a_bar_under_the_title():
-    for profile, expected in (("smoke", f"# Title\n\n{BAR}\n\nText."), ("cpu", "# Title\n\nText.")):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title\n\nText.")])
-        warn_of_smoke(notebook, profile)
-        assert notebook.cells[0].source == expected
+def test_the_bar_stands_under_the_title():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title\n\nText.")])
+    warn_of_smoke(notebook)
+    assert notebook.cells[0].source == f"# Title\n\n{BAR}\n\nText."
+
+
+@pytest.mark.parametrize(
+    ("profile", "defaults", "changed", "toy"),
+    [
+        ("smoke", {}, {}, True),
+        ("cpu", {"dataset": "controlled"}, {"dataset": "cifar10"}, False),
+        ("cpu", {"dataset": "controlled"}, {}, True),  # a study whose file is not there yet
+        ("cpu", {"seed": 0}, {}, False),  # theory needs none
+    ],
+)
+def test_a_page_of_toy_parameters_is_told_from_others(profile, defaults, changed, toy):
+    assert Chapter("09_name", profile, nbformat.v4.new_notebook(), defaults, changed, "").toy is toy
