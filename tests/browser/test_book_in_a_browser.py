@@ -1,6 +1,7 @@
 """What a reader meets: pages without errors at three widths, search, filters and folds by keyboard, links, contrast."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
@@ -150,9 +151,8 @@ def ids(page: Path) -> set[str]:
 def test_the_map_answers_to_keys_choices_and_the_pointer(tab, site):
     tab.goto(f"{site}/book/_executed/07_patterns.html")
     shown = tab.locator(".score-map")
-    tab.wait_for_function("document.querySelector('.score-map').innerText.length >= 0")
     shown.locator("canvas").first.wait_for()
-    details = shown.get_by_text("percentile").filter(has_text="id ")
+    details = shown.get_by_text(re.compile(r", id \d+, percentile [\d.]+")).locator("visible=true")
     first = details.first.inner_text()
     slider = shown.get_by_role("slider")
     slider.focus()
