@@ -68,8 +68,8 @@ def scaled_hyper(method: str, width: int, n_images: int, epochs: int, batch_size
     - the momentum encoders of BYOL and DINO forget in as many epochs: τ to the power of (steps of the papers' epoch /
       steps of ours). MoCo's keeps its τ: with a faster one the representations fall to a few dimensions;
     - methods with a momentum encoder learn more slowly in short runs: their rate goes with the fourth root of the
-      number of steps. With the papers' rate BYOL's representations fall to a few dimensions in the first epochs of
-      such a run, and MoCo's collapse; the exponent was found by trial;
+      number of steps. No stored result backs the exponent yet: `trials` compares it with the papers' rate and with the
+      square root;
     - MoCo's queue holds the same part of the images, 65.5 %, rounded to whole batches;
     - DINO's teacher warms up, and its prototypes are frozen, for the same part of the run, and for one epoch at least.
 

@@ -35,8 +35,6 @@ class Trial:
     ----------
     recipe : Recipe
         What is trained otherwise, on `n` images. As many others of the same set judge it.
-    name : str
-        What is changed, in words.
     hyper : mapping of str to float
         Hyper-parameter → its value in place of that of `scaled_hyper`.
     augmentation : AugmentationSettings, optional
@@ -45,11 +43,10 @@ class Trial:
     Examples
     --------
     >>> recipe = Recipe("byol", "controlled", n=40, width=2, epochs=1, batch_size=20, precision="fp32")
-    >>> Trial(recipe, "the papers' rate", {"lr": 1.0}).run()["knn"].value
+    >>> Trial(recipe, {"lr": 1.0}).run()["knn"].value
     """
 
     recipe: Recipe
-    name: str
     hyper: Mapping[str, float] = field(default_factory=dict)
     augmentation: AugmentationSettings | None = None
 
@@ -146,6 +143,6 @@ def trials(recipe: Recipe) -> dict[str, Trial]:
     changed: dict[str, dict[str, float]] = {name: {"lr": rate} for name, rate in rates.items()}
     for name, factors in method.TRIED.items():
         changed[name] = {key: type(scaled[key])(scaled[key] * factor) for key, factor in factors.items()}
-    found = {AS_TRAINED: Trial(recipe, AS_TRAINED)}
-    found |= {name: Trial(recipe, name, hyper) for name, hyper in changed.items()}
-    return found | {"a weaker augmentation": Trial(recipe, "a weaker augmentation", augmentation=WEAK)}
+    found = {AS_TRAINED: Trial(recipe)}
+    found |= {name: Trial(recipe, hyper) for name, hyper in changed.items()}
+    return found | {"a weaker augmentation": Trial(recipe, augmentation=WEAK)}

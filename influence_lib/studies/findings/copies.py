@@ -8,7 +8,7 @@ import numpy as np
 from influence_lib.estimate import Estimate, share
 from influence_lib.finding import Finding
 from influence_lib.influence import Scores
-from influence_lib.studies.duplicates import ALIKE, among_the_lowest, beyond_matched, detection
+from influence_lib.studies.duplicates import ALIKE, among_the_lowest, beyond_matched, detection, groups_of_pairs
 from influence_lib.studies.findings.committed import METHODS, Results
 from influence_lib.studies.findings.several import EPOCHS, SEEDS, trained
 
@@ -27,8 +27,9 @@ def duplicates(results: Results) -> dict[str, Finding]:
     ids, table = pairs
     counted = table[table["correlation"] >= ALIKE]
     copied = np.isin(ids, np.unique(counted[["a", "b"]].to_numpy()))
-    counts = {"alike": ALIKE, "looked_through": float(len(ids)), "have_a_copy": float(copied.sum())}
-    found = {key: Finding({"": Estimate.stated(value)}, 0) for key, value in counts.items()}
+    two_largest = sum(map(len, groups_of_pairs(counted)[:2]))
+    counts = {"alike": ALIKE, "looked_through": len(ids), "have_a_copy": copied.sum(), "two_largest": two_largest}
+    found = {key: Finding({"": Estimate.stated(float(value))}, 0) for key, value in counts.items()}
     lowest = {}
     for method in METHODS:
         names = [trained(method, seed, EPOCHS[-1]) for seed in SEEDS]
@@ -38,12 +39,11 @@ def duplicates(results: Results) -> dict[str, Finding]:
             found |= {
                 f"{key}.{method}": Finding(each, len(SEEDS), gate) for key, each in _of_method(scores, copied).items()
             }
-            lowest[method] = among_the_lowest({"": scores["ekfac"]}, copied, [FEW, MORE]).loc[""], gate
+            lowest[method] = among_the_lowest({"": scores["ekfac"]}, copied, [FEW, MORE]).loc[""]
     if len(lowest) == len(METHODS):  # an order of methods needs all of them
-        gates = [gate for _, gate in lowest.values()]
-        gate = False if False in gates else None if None in gates else True
+        gate = results.gate(*(trained(method, seed, EPOCHS[-1]) for method in METHODS for seed in SEEDS))
         for k in (FEW, MORE):
-            values = {m: _scaled(_of_few(row[k], k), k) for m, (row, _) in lowest.items()}
+            values = {m: _scaled(_of_few(row[k], k), k) for m, row in lowest.items()}
             found[f"lowest_{k}"] = Finding(values, len(SEEDS), gate)
     return found
 
