@@ -1,4 +1,4 @@
-"""The command line: ``python -m influence_lib data | encoders | results | theory | fairness | ledger | book``.
+"""The command line: ``python -m influence_lib data | encoders | results | theory | fairness | sweep | ledger | book``.
 
 The arguments of every command are declared here, so that ``--help`` answers at once; what a command does stands in its
 room and is imported when it runs, since most rooms import torch. An `InputError` is printed as one sentence, with exit
@@ -79,6 +79,18 @@ def _fairness(parser: ArgumentParser) -> None:
     parser.set_defaults(run=_later("influence_lib.studies.fairness.commands", "fairness"))
 
 
+def _sweep(parser: ArgumentParser) -> None:
+    parser.add_argument("--profile", default="smoke", help="whose trainings: smoke, or a folder in profiles/")
+    parser.add_argument(
+        "--status", "--dry-run", action="store_true", help="say how far it is and how long the rest takes, and stop"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time (default: 1)")
+    parser.add_argument("--minutes", type=float, help="begin no training after that; the rest goes on another time")
+    parser.add_argument("--device", help="auto, cpu, cuda, … (default: the profile's)")
+    parser.add_argument("--root", type=Path, default=repository(), help=argparse.SUPPRESS)
+    parser.set_defaults(run=_later("influence_lib.book.sweep_command", "sweep"))
+
+
 def _ledger(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print rows, claims, findings and verdicts as JSON")
     parser.add_argument("--update", action="store_true", help="make the findings anew from the committed results first")
@@ -100,6 +112,7 @@ COMMANDS: dict[str, tuple[Callable[[ArgumentParser], None], str]] = {
     "results": (_results, "list the results on disk, or show one with its settings"),
     "theory": (_theory, "check every statement of the paper and print the verdicts"),
     "fairness": (_fairness, "say which groups are at the ends of the scores in a CSV"),
+    "sweep": (_sweep, "train again without the images that chapter 10 leaves out"),
     "ledger": (_ledger, "print every row with the verdict that follows from the findings"),
     "book": (_book, "execute the notebooks that changed, render and check the book"),
 }

@@ -135,7 +135,7 @@ def power(effect: float, error: float, trainings: int) -> float:
     if trainings < 2:
         reject("trainings", trainings, "2 or more")
     limit, shift = _limit(trainings), abs(effect) / error
-    return float(nct.sf(limit, trainings - 1, shift) + nct.cdf(-limit, trainings - 1, shift))
+    return float(nct.sf(limit, trainings - 1, shift) + nct.sf(limit, trainings - 1, -shift))
 
 
 def standard_error(estimate: Estimate) -> float:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from influence_lib import data, figures, influence, pretrain, studies
 from influence_lib.estimate import Estimate
 from influence_lib.influence.views.gradients import Factors
-from influence_lib.studies import bend, duplicates
+from influence_lib.studies import bend, duplicates, removal
 from influence_lib.studies.scoring import small_encoder
 from tests.notebook.test_settings import GIVEN
 from tests.studies.scores import scores_of
@@ -32,6 +32,7 @@ ROOMS = (
         "studies.patterns",
         "studies.duplicates",
         "studies.fairness",
+        "studies.removal",
     ),
     *("checkout", "errors", "estimate", "finding", "replication", "store", "text"),
 )
@@ -134,7 +135,29 @@ def ends(prepared):
     return prepared | known
 
 
-FIXTURES = {"studies.patterns": "ends", "studies.duplicates": "ends", "studies.fairness": "ends"}
+@pytest.fixture
+def removed(prepared, tmp_path):
+    """Return the names that examples about removal use: a sweep of a few steps, and made-up accuracies."""
+    recipe = pretrain.Recipe("simclr", "controlled", n=50, width=2, epochs=1, batch_size=10, precision="fp32")
+    sweep = removal.Sweep(recipe, removal.arms(("JPEG size",), (0.2,)), 2, recipe)
+    arms = ("nothing", "random", "highest by EK-FAC")
+    table = pd.DataFrame(
+        [
+            ("SimCLR", "SimCLR", 0.2 * (arm != "nothing"), arm, "steps", i, *[0.3 + i * 0.01 * len(arm)] * 2)
+            for i in range(3)
+            for arm in arms
+        ],
+        columns=[*removal.COLUMNS, "knn", "linear"],
+    )
+    return prepared | {"sweep": sweep, "table": table, "Recipe": pretrain.Recipe}
+
+
+FIXTURES = {
+    "studies.patterns": "ends",
+    "studies.duplicates": "ends",
+    "studies.fairness": "ends",
+    "studies.removal": "removed",
+}
 
 
 @pytest.mark.parametrize(("room", "name"), PUBLIC)

@@ -12,7 +12,7 @@ from influence_lib.influence.cross import CrossInfluence, cross_influence
 from influence_lib.influence.neighbours import nearest_others
 from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.influence.scoring import self_influence
-from influence_lib.influence.stored import stored_cross_influence, stored_scores
+from influence_lib.influence.stored import are_stored, stored_cross_influence, stored_scores
 from influence_lib.influence.views.gradients import per_sample_gradients
 from influence_lib.influence.views.perturbations import (
     TABLE_4,
@@ -33,6 +33,7 @@ __all__ = [
     "Perturbation",
     "RandomCrop",
     "Scores",
+    "are_stored",
     "corrected_agreement",
     "cross_influence",
     "embedding_norm",

@@ -17,7 +17,7 @@ from influence_lib.influence.curvature.approximations import FitOptions
 from influence_lib.influence.scores import Deviation, Scores
 from influence_lib.pretrain import fingerprint
 
-__all__ = ["stored_cross_influence", "stored_scores"]
+__all__ = ["are_stored", "stored_cross_influence", "stored_scores"]
 
 NOT_SETTINGS = ("encoder", "device", "progress", "unfinished")  # described apart, or without effect
 STORED_AS = {"images": "data"}  # argument → setting, where the names differ
@@ -69,6 +69,23 @@ def stored_scores(
     stored = store.get(settings, compute, place)
     deviation = Deviation(**stored["deviation"]) if "deviation" in stored else None
     return Scores(stored["scores"]["by_draw"], stored["scores"]["ids"], settings, deviation=deviation)
+
+
+def are_stored(score: Callable[..., Scores], encoder: nn.Module, images: ImageSet, **arguments: Any) -> bool:
+    """Return whether `stored_scores` would find the scores of these settings; its parameters are the same.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> are_stored(influence.self_influence, encoder, images, draws=2)
+    False
+    """
+    _, settings = _described("scores", score, encoder, images=images, **arguments)
+    return store.find(settings) is not None
 
 
 def stored_cross_influence(

@@ -26,6 +26,7 @@ from influence_lib.notebook.settings import (
     ScoreParameters,
     TrainingsParameters,
 )
+from influence_lib.notebook.sweeps import SweepParameters
 
 __all__ = [
     "EncoderParameters",
@@ -38,6 +39,7 @@ __all__ = [
     "Numbers",
     "Parameters",
     "ScoreParameters",
+    "SweepParameters",
     "TrainingsParameters",
     "files_shown",
     "span",

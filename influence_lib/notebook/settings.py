@@ -29,7 +29,7 @@ __all__ = [
 TRAINED_HERE = re.compile(rf"({'|'.join(pretrain.METHODS)})(?:-seed(\d+))?")
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """Return the parts of a text that lists them between commas, without the blanks around them."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
@@ -55,7 +55,7 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
 def _epochs(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)  # papermill reads a single number from the shell as one
-    parts = _listed(value)
+    parts = listed(value)
     if not isinstance(parts, tuple) or not all(isinstance(part, str) and part.isdecimal() for part in parts):
         raise ValueError("must be whole numbers from 1 on, separated by commas")
     return parts
@@ -68,10 +68,10 @@ def _ascending(epochs: tuple[int, ...]) -> tuple[int, ...]:
 Method = Annotated[str, AfterValidator(_one_known)]
 """A parameter that names one of the training methods."""
 
-Methods = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_known)]
+Methods = Annotated[tuple[str, ...], BeforeValidator(listed), AfterValidator(_known)]
 """A parameter that lists training methods between commas; in the settings a tuple."""
 
-Encoders = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
+Encoders = Annotated[tuple[str, ...], BeforeValidator(listed), AfterValidator(_each_once)]
 """A parameter that lists encoders between commas; see `TrainingsParameters`."""
 
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_epochs), AfterValidator(_ascending)]

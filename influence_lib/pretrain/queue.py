@@ -24,7 +24,7 @@ from influence_lib.pretrain.loop import pretrain
 from influence_lib.pretrain.recipes import SHIPPED, Recipe
 from influence_lib.text import duration
 
-__all__ = ["Job", "plan", "table", "work"]
+__all__ = ["Job", "plan", "seconds_a_step", "shared_gpu", "table", "work"]
 
 TRIAL_BATCHES, TRIAL_EPOCHS = 3, 2  # of the training that measures the speed; the last epoch counts
 POLL = 0.2  # seconds between two looks at the workers
@@ -92,11 +92,11 @@ def _job(recipes: tuple[Recipe, ...], device: str, speeds: dict[tuple[object, ..
     steps = max(0, _last(longest) - done) * (len(images) // longest.batch_size)
     kind = (longest.method, longest.width, longest.batch_size, longest.precision, images.images.shape[1:])
     if kind not in speeds:
-        speeds[kind] = _seconds_a_step(longest, device)
+        speeds[kind] = seconds_a_step(longest, device)
     return Job(recipes, done, _last(longest), steps, steps * speeds[kind], _elsewhere(longest, device))
 
 
-def _seconds_a_step(recipe: Recipe, device: str) -> float:
+def seconds_a_step(recipe: Recipe, device: str) -> float:
     """Return how long a batch takes, from a short training that is thrown away."""
     images = recipe.images()
     few = images.subset(range(min(len(images), TRIAL_BATCHES * recipe.batch_size)))
@@ -170,7 +170,7 @@ def work(
     waiting, failed = deque(jobs), list[str]()
     running: dict[subprocess.Popen[bytes], Job] = {}
     bar = tqdm(total=len(jobs), unit="training", desc="trainings")
-    with bar, _mps(device, workers) as shared:
+    with bar, shared_gpu(device, workers) as shared:
         try:
             while (waiting or running) and not _is_over(deadline):
                 while waiting and len(running) < workers:
@@ -212,7 +212,7 @@ def _started(job: Job, place: str, device: str, workers: int, shared: dict[str, 
 
 
 @contextlib.contextmanager
-def _mps(device: str, workers: int) -> Iterator[dict[str, str]]:
+def shared_gpu(device: str, workers: int) -> Iterator[dict[str, str]]:
     """Share a GPU between processes for a while, where NVIDIA's service is there, and give their environment."""
     control = shutil.which(MPS)
     if workers == 1 or control is None or resolve_device(device).type != "cuda":

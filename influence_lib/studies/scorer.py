@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from influence_lib.data import ImageSet
-from influence_lib.influence import Perturbation, Scores, cross_influence, stored_cross_influence, stored_scores
+from influence_lib.influence import (
+    Perturbation,
+    Scores,
+    are_stored,
+    cross_influence,
+    stored_cross_influence,
+    stored_scores,
+)
 
 __all__ = ["Scorer"]
 
@@ -59,6 +66,10 @@ class Scorer:
         if self.place is None:
             return score(self.encoder, images, progress=False, **arguments)
         return stored_scores(score, self.encoder, images, self.place, **arguments)
+
+    def knows(self, score: Callable[..., Scores], images: ImageSet, **changed: Any) -> bool:
+        """Return whether the `scores` of these arguments are stored."""
+        return are_stored(score, self.encoder, images, **(self._shared | changed))
 
     def cross(self, queries: ImageSet, images: ImageSet, curvature: str = "ekfac") -> Tensor:
         """Return the cross-influence of queries and images, Q×N, stored or computed."""

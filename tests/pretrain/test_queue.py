@@ -27,7 +27,7 @@ def repository(tmp_path, monkeypatch):
 @pytest.fixture
 def known_speed(monkeypatch):
     monkeypatch.setattr(Recipe, "held_out", lambda self: self.collection.images(20))
-    monkeypatch.setattr(module, "_seconds_a_step", lambda recipe, device: 0.5)
+    monkeypatch.setattr(module, "seconds_a_step", lambda recipe, device: 0.5)
 
 
 def script(monkeypatch, text):
@@ -136,7 +136,7 @@ def test_a_gpu_is_shared_only_where_that_can_be(workers, kind, there, monkeypatc
     monkeypatch.setattr(module.shutil, "which", lambda name: "/bin/mps" if there else None)
     monkeypatch.setattr(module, "resolve_device", lambda device: torch.device(kind))
     monkeypatch.setattr(module.subprocess, "run", None)
-    with module._mps("auto", workers) as shared:
+    with module.shared_gpu("auto", workers) as shared:
         assert shared == {}
 
 
@@ -145,7 +145,7 @@ def test_the_gpu_is_given_back(monkeypatch):
     monkeypatch.setattr(module.shutil, "which", lambda name: "/bin/mps")
     monkeypatch.setattr(module, "resolve_device", lambda device: torch.device("cuda"))
     monkeypatch.setattr(module.subprocess, "run", lambda command, **named: calls.append((command, named.get("input"))))
-    with module._mps("auto", 2) as shared:
+    with module.shared_gpu("auto", 2) as shared:
         assert shared["CUDA_MPS_PIPE_DIRECTORY"]
     assert calls == [(["/bin/mps", "-d"], None), (["/bin/mps"], b"quit\n")]
 

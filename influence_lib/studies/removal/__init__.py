@@ -1,0 +1,38 @@
+"""Leave images out and train again, beside trainings without random images."""
+
+from influence_lib.studies.removal.arms import Arm, arms
+from influence_lib.studies.removal.effects import effects, paired_difference, power_table, trainings_needed
+from influence_lib.studies.removal.progress import Progress, planned, progress_text
+from influence_lib.studies.removal.retraining import Retraining
+from influence_lib.studies.removal.sentences import (
+    class_balance,
+    drawn,
+    gains_in_words,
+    in_points,
+    missing_in_words,
+    power_in_words,
+)
+from influence_lib.studies.removal.sweep import COLUMNS, RANKINGS, Sweep, retrain
+
+__all__ = [
+    "COLUMNS",
+    "RANKINGS",
+    "Arm",
+    "Progress",
+    "Retraining",
+    "Sweep",
+    "arms",
+    "class_balance",
+    "drawn",
+    "effects",
+    "gains_in_words",
+    "in_points",
+    "missing_in_words",
+    "paired_difference",
+    "planned",
+    "power_in_words",
+    "power_table",
+    "progress_text",
+    "retrain",
+    "trainings_needed",
+]

@@ -1,0 +1,153 @@
+"""Arms of a sweep: which images are left out before a training."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from influence_lib.data import ImageSet
+from influence_lib.errors import InputError, check_choice, check_number
+from influence_lib.influence import Scores
+
+__all__ = ["ENDS", "Arm", "arms"]
+
+ENDS = ("highest", "lowest")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Which part of the images is left out: nothing, one end of a ranking, or a control.
+
+    Attributes
+    ----------
+    amount : float
+        The part that is left out, in [0, 1); 0 for a training on all images.
+    by : str
+        The ranking, or nothing for images drawn at random.
+    end : {"highest", "lowest"}
+        Which end of the ranking.
+    matched : bool
+        Whether random images are left out instead, as many of each class as of the end of the ranking: the control for
+        a change of the classes' balance, which is all that a ranking may do.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> Arm(0.32, "EK-FAC").name, Arm(0.32).name
+    ('highest by EK-FAC', 'random')
+    """
+
+    amount: float = 0.0
+    by: str = ""
+    end: str = "highest"
+    matched: bool = False
+
+    def __post_init__(self) -> None:
+        check_number("amount", self.amount, least=0)
+        if self.amount >= 1:
+            check_number("amount", self.amount, most=np.nextafter(1, 0))
+        check_choice("end", self.end, ENDS)
+        if self.matched and not self.by:
+            raise InputError("matched is True, but there is no ranking whose classes could be matched: name one in by.")
+
+    @property
+    def name(self) -> str:
+        """What is left out, without the amount."""
+        if not self.amount:
+            return "nothing"
+        if not self.by:
+            return "random"
+        ranked = f"{self.end} by {self.by}"
+        return f"random, classes as {ranked}" if self.matched else ranked
+
+    @property
+    def label(self) -> str:
+        """The amount and the name as a part of a file's name."""
+        percent = f"without-{self.amount:.0%}-" if self.amount else ""
+        return re.sub(r"[^a-z0-9]+", "-", f"{percent}{self.name}".lower())
+
+    @property
+    def control(self) -> "Arm":
+        """The control with the same balance of classes, of an end of a ranking."""
+        return Arm(self.amount, self.by, self.end, matched=True)
+
+    def left_out(self, images: ImageSet, rankings: Mapping[str, Scores], seed: int = 0) -> Tensor:
+        """Return the ids of the images that are left out, int64, in ascending order.
+
+        Parameters
+        ----------
+        images : ImageSet
+            N images, of which ``round(amount · N)`` are left out.
+        rankings : mapping of str to Scores
+            Name → scores of these images in their order. Images with equal scores are taken in their order.
+        seed : int
+            Of random images. With one seed the images of a smaller amount are among those of a larger one.
+
+        Raises
+        ------
+        InputError
+            If the ranking is not among those, is of other images, or no image would be kept.
+
+        Examples
+        --------
+        >>> Arm(0.1).left_out(images, {}).shape
+        torch.Size([5])
+        """
+        n = round(self.amount * len(images))
+        if n >= len(images):
+            raise InputError(f"amount is {self.amount:g}, but of {len(images)} images none would be kept.")
+        rng = np.random.default_rng(seed)
+        if not self.by:
+            return _sorted_ids(images, rng.permutation(len(images))[:n])
+        scores = rankings[check_choice("by", self.by, list(rankings))]
+        if not torch.equal(scores.ids, images.ids):
+            raise InputError(f"the scores by {self.by} are of other images, or of these in another order.")
+        order = scores.values.argsort(stable=True, descending=self.end == "highest").numpy()[:n]
+        return _sorted_ids(images, _as_many_of_each_class(images, order, rng) if self.matched else order)
+
+
+def _sorted_ids(images: ImageSet, positions: np.ndarray) -> Tensor:
+    return images.ids[torch.from_numpy(positions.copy())].sort().values
+
+
+def _as_many_of_each_class(images: ImageSet, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return positions of random images, as many of each class as are chosen."""
+    labels = images.labels.numpy()
+    wanted = zip(*np.unique(labels[chosen], return_counts=True), strict=True)
+    return np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:count] for label, count in wanted])
+
+
+def arms(rankings: tuple[str, ...], amounts: tuple[float, ...], matched: str = "") -> tuple[Arm, ...]:
+    """Return the arms of a sweep: all images, and for each amount random ones, both ends of each ranking, controls.
+
+    Parameters
+    ----------
+    rankings : tuple of str
+        Names of rankings.
+    amounts : tuple of float
+        Parts that are left out, in (0, 1).
+    matched : str
+        The ranking whose two ends have a control with their balance of classes, or nothing.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> [arm.name for arm in arms(("raw loss",), (0.3,))]
+    ['nothing', 'random', 'highest by raw loss', 'lowest by raw loss']
+    """
+    found = [Arm()]
+    for amount in amounts:
+        ends = [Arm(amount, by, end) for by in rankings for end in ENDS]
+        found += [Arm(amount), *ends, *(arm.control for arm in ends if arm.by == matched)]
+    return tuple(found)
