@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from influence_lib import data, figures, influence, pretrain, studies
 from influence_lib.estimate import Estimate
 from influence_lib.influence.views.gradients import Factors
-from influence_lib.studies import bend, duplicates, removal
+from influence_lib.studies import bend, bridges, duplicates, removal
 from influence_lib.studies.scoring import small_encoder
 from tests.notebook.test_settings import GIVEN
 from tests.studies.scores import scores_of
@@ -33,6 +33,7 @@ ROOMS = (
         "studies.duplicates",
         "studies.fairness",
         "studies.removal",
+        "studies.bridges",
     ),
     *("checkout", "errors", "estimate", "finding", "replication", "store", "text"),
 )
@@ -152,7 +153,19 @@ def removed(prepared, tmp_path):
     return prepared | {"sweep": sweep, "table": table, "Recipe": pretrain.Recipe}
 
 
+@pytest.fixture
+def bridged(prepared, tmp_path_factory, monkeypatch):
+    """Return the names that examples about bridges use: an experiment of a few steps, and what came out."""
+    folder = tmp_path_factory.mktemp("bridges")
+    monkeypatch.setattr("influence_lib.store.repository", lambda root=None: folder)
+    recipe = pretrain.Recipe("simclr", "controlled", n=50, width=2, epochs=1, batch_size=10, precision="fp32")
+    experiment = bridges.BridgeExperiment(recipe, uniform=(0.0, 1.0), amount=0.2, trainings=2)
+    features = pretrain.embed(prepared["encoder"], prepared["images"])
+    return prepared | {"experiment": experiment, "features": features}
+
+
 FIXTURES = {
+    "studies.bridges": "bridged",
     "studies.patterns": "ends",
     "studies.duplicates": "ends",
     "studies.fairness": "ends",
