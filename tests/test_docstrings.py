@@ -34,6 +34,7 @@ ROOMS = (
         "studies.fairness",
         "studies.removal",
         "studies.bridges",
+        "studies.continual",
     ),
     *("checkout", "errors", "estimate", "finding", "replication", "store", "text"),
 )
@@ -166,6 +167,7 @@ def bridged(prepared, tmp_path_factory, monkeypatch):
 
 FIXTURES = {
     "studies.bridges": "bridged",
+    "studies.continual": "prepared",
     "studies.patterns": "ends",
     "studies.duplicates": "ends",
     "studies.fairness": "ends",

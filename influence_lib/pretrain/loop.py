@@ -21,6 +21,7 @@ from influence_lib.pretrain.checkpoints import TrainingState, encoder_from_state
 from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.evaluate import check_images
+from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.lars import LARS
 from influence_lib.pretrain.methods import METHODS, Method
 from influence_lib.pretrain.patchconv import use_patch_convolutions
@@ -46,6 +47,7 @@ def pretrain_settings(
     precision: str = "auto",
     device: str | torch.device = "auto",
     augmentation: AugmentationSettings | None = None,
+    start: Encoder | None = None,
     **hyper: float,
 ) -> dict[str, Any]:
     """Return the validated settings of a training run as JSON-able values; the parameters are `pretrain`'s.
@@ -76,7 +78,19 @@ def pretrain_settings(
         "augmentation": (augmentation or AugmentationSettings()).describe(),
         "hyper": {**method_class.DEFAULTS, **_check_hyper(method_class, hyper)},
         "data": images.describe(),
+        **({} if start is None else {"start": _starting(start, width, stem_padding)}),
     }
+
+
+def _starting(start: object, width: int, stem_padding: int) -> str:
+    """Return the fingerprint of the encoder that a training starts from, which must have the same layers."""
+    if not isinstance(start, Encoder):
+        reject("start", type(start).__name__, "an Encoder or None")
+    own = {"width": width, "stem_padding": stem_padding}
+    found = {name: start.settings.get(name) for name in own}
+    if found != own:
+        reject("start", found, f"an encoder of {own}")
+    return fingerprint(start)
 
 
 def _check_classes(method: str, images: ImageSet) -> None:
@@ -117,6 +131,7 @@ def pretrain(
     augmentation: AugmentationSettings | None = None,
     stop_at: int | None = None,
     progress: bool = True,
+    start: Encoder | None = None,
     **hyper: float,
 ) -> Encoder:
     """Train an encoder.
@@ -151,6 +166,9 @@ def pretrain(
         checkpoint a later call goes on from there.
     progress : bool
         Whether to show a progress bar with loss and images a second.
+    start : Encoder, optional
+        The encoder whose weights the training goes on from, of the same width and stem; by default random ones. What
+        belongs to the method, such as a projector, starts anew.
     **hyper : float
         Changes to the method's `DEFAULTS`: ``lr``, ``weight_decay``, ``temperature`` and so on; `scaled_hyper`
         returns those for small runs.
@@ -190,12 +208,13 @@ def pretrain(
         precision,
         device,
         augmentation,
+        start,
         **hyper,
     )
     epochs = settings["epochs"]
     allowed = f"a whole number from 1 to epochs, {epochs}"
     last = epochs if stop_at is None else check_integer("stop_at", stop_at, 1, epochs, allowed)
-    run = _Run(images, settings, resolve_device(device), augmentation)
+    run = _Run(images, settings, resolve_device(device), augmentation, start)
     if checkpoint is None:
         run.train(last, None, progress)
     else:
@@ -233,6 +252,7 @@ class _Run:
         settings: dict[str, Any],
         device: torch.device,
         augmentation: AugmentationSettings | None,
+        start: Encoder | None = None,
     ):
         self.settings, self.device = settings, device
         self.images = images.images.to(device)
@@ -240,6 +260,8 @@ class _Run:
         with torch.random.fork_rng():  # initialise on the CPU, so that every device starts from the same weights
             torch.manual_seed(settings["seed"])
             encoder = build_encoder(settings["width"], settings["stem_padding"])
+            if start is not None:
+                encoder.load_state_dict(start.state_dict())
             if device.type == "cpu":
                 use_patch_convolutions(encoder)
             hyper = settings["hyper"]

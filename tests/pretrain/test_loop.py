@@ -196,6 +196,22 @@ def test_view_threads_leave_the_number_of_threads_as_it_was():
     assert torch.get_num_threads() == before
 
 
+def test_a_training_starts_from_an_encoder(images, tmp_path):
+    first = pretrain(images, "byol", seed=1, **TINY, **HEAD)
+    slow = {**TINY, "epochs": 1, "lr": 1e-12}
+    later = pretrain(images, "byol", start=first, checkpoint=tmp_path, **slow, **HEAD)
+    weights = dict(later.named_parameters())
+    for name, value in first.named_parameters():
+        torch.testing.assert_close(weights[name], value, rtol=1e-5, atol=1e-6)
+    other = pretrain_settings(images, "byol", **{k: v for k, v in slow.items() if k != "progress"}, **HEAD)
+    assert later.settings["start"] != ""
+    assert {k: v for k, v in later.settings.items() if k != "start"} == other
+    with pytest.raises(InputError, match=r"start is \{'width': 4, 'stem_padding': 1\}, but it must be"):
+        pretrain(images, start=build_encoder(4), **TINY)
+    with pytest.raises(InputError, match="start is 'str', but it must be an Encoder or None"):
+        pretrain(images, start="simclr", **TINY)
+
+
 def test_the_callers_random_state_is_left_alone(images):
     torch.manual_seed(7)
     expected = torch.rand(3)
