@@ -13,7 +13,7 @@ from influence_lib.data import ImageSet
 from influence_lib.errors import check_integer, reject
 from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, Perturbation, Scores, nearest_others
-from influence_lib.pretrain import Encoder, Recipe, embed, knn_accuracy, stored_encoder
+from influence_lib.pretrain import Encoder, Recipe, embed, knn_accuracy, stored_encoder, stored_untrained
 from influence_lib.replication import over_trainings
 
 __all__ = ["AFTER", "ContinualExperiment", "forgetting_in_words", "moves", "own_class", "two_phases"]
@@ -152,8 +152,9 @@ class ContinualExperiment:
         -------
         DataFrame
             A row for each training and continuation: ``training`` (its seed), ``then`` (one of `AFTER`), the kNN
-            accuracy on held-out images of the first classes ``accuracy before`` and ``accuracy after``, and for each
-            kind of score of the training images what `moves` returns, as in ``EK-FAC, stays``.
+            accuracy on held-out images of the first classes ``accuracy of random weights``, ``accuracy before`` and
+            ``accuracy after``, and for each kind of score of the training images what `moves` returns, as in ``EK-FAC,
+            stays``.
         """
 
         def compute() -> dict[str, pd.DataFrame]:
@@ -204,6 +205,7 @@ class ContinualExperiment:
         before = encoders.pop("before")
         known, first = own_class(before, images, self.k, device), self.scores(before, images, device, progress)
         accuracy = knn_accuracy(before, images, test, device=device).value
+        random = knn_accuracy(stored_untrained(self.recipe.width, seed), images, test, device=device).value
         rows = []
         for then, encoder in encoders.items():
             lost = known - own_class(encoder, images, self.k, device)
@@ -213,6 +215,7 @@ class ContinualExperiment:
                 {
                     "training": seed,
                     "then": then,
+                    "accuracy of random weights": random,
                     "accuracy before": accuracy,
                     "accuracy after": knn_accuracy(encoder, images, test, device=device).value,
                     **{f"{kind}, {name}": value for kind, each in found.items() for name, value in each.items()},

@@ -13,8 +13,9 @@ from torch import Tensor
 from influence_lib import influence, store
 from influence_lib.data import ImageSet, load
 from influence_lib.errors import InputError, check_choice, check_integer, check_number
+from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, Perturbation, Scores
-from influence_lib.pretrain import Encoder, Recipe, embed, knn_accuracy
+from influence_lib.pretrain import Encoder, Recipe, embed, knn_accuracy, stored_untrained
 from influence_lib.studies.bridges.backgrounds import UNIFORM, background_of, repainted
 from influence_lib.studies.bridges.links import links, links_against_score
 
@@ -153,6 +154,32 @@ class BridgeExperiment:
             return found
 
         return self._table("mediation", self._scored, rows, place, device)
+
+    def controls(self, place: str = "artifacts", device: str = "auto", progress: bool = True) -> dict[str, Estimate]:
+        """Return the kNN accuracy of the first encoder and of its two controls; parameters as in `by_part`.
+
+        Returns
+        -------
+        dict of str to Estimate
+            ``"own"``, ``"random weights"`` and ``"supervised"``, trained on the same images; the intervals are over
+            test images. `studies.has_learned` says of them whether the encoder has learned.
+        """
+        images, test = self._painted(MIXED), _repainted(None, MIXED, "test")
+
+        def rows() -> list[dict[str, Any]]:
+            seed, supervised = self.recipe.seed, replace(self.recipe, method="supervised")
+            encoders = {
+                "own": self._encoder(images, seed, device, progress),
+                "random weights": stored_untrained(self.recipe.width, seed),
+                "supervised": supervised.encoder("artifacts", device, progress, images),
+            }
+            return [
+                {"encoder": name} | knn_accuracy(encoder, images, test, device=device).describe()
+                for name, encoder in encoders.items()
+            ]
+
+        found = self._table("controls", {}, rows, place, device).set_index("encoder")
+        return {str(name): Estimate(**row) for name, row in found.to_dict("index").items()}
 
     @property
     def _seeds(self) -> range:

@@ -14,6 +14,7 @@ from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, Scores
 from influence_lib.pretrain import SHIPPED, shipped
 from influence_lib.studies.pretraining import has_learned
+from influence_lib.studies.removal import Arm
 
 __all__ = ["DATASETS", "KINDS", "METHODS", "NOISE", "WITHOUT_LABELS", "Results"]
 
@@ -37,6 +38,7 @@ class Results:
         self._root = root
         self._accuracies = {entry.name: entry for entry in entries if entry.kind == "accuracy"}
         self._scores = [entry for entry in entries if entry.kind == "scores"]
+        self._entries = entries
         self._pairs = [entry for entry in entries if entry.kind == "pairs"]
         self._found: dict[str, Scores] = {}
 
@@ -103,6 +105,43 @@ class Results:
             return None
         stored = store.load(self._root / found[0].folder)
         return stored["ids"], stored["pairs"]
+
+    def table(self, kind: str, **settings: Any) -> tuple[pd.DataFrame, dict[str, Any]] | None:
+        """Return the one committed table of a kind with these settings, and all its settings; None where none is here.
+
+        Raises
+        ------
+        InputError
+            If there are several.
+        """
+        every = [entry for entry in self._entries if entry.kind == kind]
+        found = [entry for entry in every if all(entry.settings.get(key) == each for key, each in settings.items())]
+        if len(found) > 1:
+            raise InputError(f"there are {len(found)} committed tables of {kind} with {settings}, but it must be 1.")
+        return (store.load(self._root / found[0].folder)["table"], found[0].settings) if found else None
+
+    def retrainings(self) -> pd.DataFrame:
+        """Return every committed training without some of its images, with the columns of `removal.Sweep.table`.
+
+        ``recipe`` names what is trained; ``ranked by`` is nothing where no ranking decided what is left out.
+        """
+        rows = []
+        for entry in (entry for entry in self._entries if entry.kind == "retraining"):
+            stored = store.load(self._root / entry.folder)
+            arm, asked = Arm(**stored["arm"]), stored["asked"]
+            rows.append(
+                {
+                    "recipe": asked["recipe"],
+                    "ranked by": asked["ranked_by"],
+                    "amount": arm.amount,
+                    "left out": arm.name,
+                    "length": asked["length"],
+                    "training": entry.settings["seed"],
+                    **{name: stored[name]["value"] for name in ("knn", "linear")},
+                }
+            )
+        columns = ["recipe", "ranked by", "amount", "left out", "length", "training", "knn", "linear"]
+        return pd.DataFrame(rows, columns=columns)
 
     def gate(self, *encoders: str) -> bool | None:
         """Return whether all encoders learned something, by the rule of the ledger; None where that is not known."""

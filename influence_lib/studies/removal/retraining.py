@@ -150,7 +150,12 @@ class Retraining:
                 "knn": knn_accuracy(encoder, train, test, device=device).describe(),
                 "linear": linear_accuracy(encoder, train, test, device=device).describe(),
                 "steps": self.steps,
-                "arm": asdict(self.arm) | {"ranked_by": self.ranked_by if self.arm.by else ""},
+                "arm": asdict(self.arm),
+                "asked": {
+                    "recipe": replace(self.recipe, seed=0).name,
+                    "ranked_by": self.ranked_by if self.arm.by else "",
+                    "length": self.length,
+                },
                 "ends": {name: encoder.history[-1][name] for name in ENDS},
             }
 

@@ -6,8 +6,9 @@ import torch
 
 from influence_lib import store
 from influence_lib.errors import InputError
-from influence_lib.pretrain import Recipe
+from influence_lib.pretrain import Recipe, knn_accuracy, stored_untrained
 from influence_lib.studies.bridges import BridgeExperiment, background_of
+from influence_lib.studies.bridges.experiment import _repainted
 from tests.studies.scores import scores_of
 
 RECIPE = Recipe("simclr", "controlled", n=50, width=2, epochs=1, batch_size=10, precision="fp32")
@@ -33,6 +34,14 @@ def test_tables_are_computed_once(repository, monkeypatch):
     again = [table(progress=False) for table in (TINY.by_part, TINY.removal, TINY.mediation)]
     for one, other in zip(first, again, strict=True):
         pd.testing.assert_frame_equal(one, other)
+
+
+def test_controls_are_random_weights_and_labels(repository):
+    found = TINY.controls(device="cpu", progress=False)
+    assert list(found) == ["own", "random weights", "supervised"]
+    images, test = TINY._painted(0.5), _repainted(None, 0.5, "test")
+    assert found["random weights"] == knn_accuracy(stored_untrained(2), images, test)
+    assert TINY.controls(device="cpu", progress=False) == found
 
 
 def test_each_arm_leaves_out_what_it_says():

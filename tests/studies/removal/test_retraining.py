@@ -65,8 +65,9 @@ def test_it_runs_once_and_keeps_nothing_else(repository, monkeypatch):
         "by": "raw loss",
         "end": "highest",
         "matched": False,
-        "ranked_by": "simclr",
     }
+    asked = {"recipe": "simclr-controlled", "ranked_by": "simclr", "length": "steps"}
+    assert store.load(one.stored())["asked"] == asked
     assert [entry.kind for entry in store.entries()] == ["retraining"]
     assert not list((repository / "artifacts" / "training").iterdir())
     monkeypatch.setattr("influence_lib.studies.removal.retraining.pretrain", None)
