@@ -7,6 +7,7 @@ status 2.
 
 import argparse
 import errno
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ __all__ = ["COMMANDS", "main"]
 
 # a full disk, a quota, a folder that may not be written to: nothing that a traceback would explain
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
+
+WORKERS = min(2, os.cpu_count() or 1)  # chapters at a time: a kernel with torch takes a gigabyte
 
 
 def _data(parser: ArgumentParser) -> None:
@@ -102,6 +105,9 @@ def _book(parser: ArgumentParser) -> None:
     parser.add_argument("--profile", default="smoke", help="parameters to run with: smoke, or a folder in profiles/")
     parser.add_argument("--only", metavar="CHAPTER", help="execute this chapter alone, such as 01_tour")
     parser.add_argument("--force", action="store_true", help="execute chapters that are up to date, too")
+    parser.add_argument(
+        "--workers", type=int, default=WORKERS, help=f"chapters that are executed at a time (default: {WORKERS})"
+    )
     parser.add_argument("--root", type=Path, default=repository(), help=argparse.SUPPRESS)
     parser.set_defaults(run=_later("influence_lib.book.commands", "book"))
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from influence_lib.book import cards, ledger
 from influence_lib.book.chapters import SMOKE, chapters
-from influence_lib.book.execute import execute
+from influence_lib.book.execute import execute_all
 from influence_lib.book.findings import read_findings
 from influence_lib.book.freshness import refuse_unfit, stale
 from influence_lib.book.layout import Book, BookError
@@ -16,7 +16,7 @@ from influence_lib.errors import reject
 __all__ = ["book", "build"]
 
 
-def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool = False) -> None:
+def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool = False, workers: int = 1) -> None:
     """Execute the chapters that need it, render the book and check the pages.
 
     Parameters
@@ -29,6 +29,8 @@ def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool
         Execute this chapter, whether or not it is up to date, and no other; the others must be up to date.
     force : bool, default False
         Execute every chapter, up to date or not.
+    workers : int
+        Chapters that are executed at a time.
 
     Raises
     ------
@@ -48,27 +50,20 @@ def build(book: Book, profile: str = SMOKE, only: str | None = None, force: bool
     content = ledger.read(book.root / "book" / "ledger.yml", names)  # before hours of work, not after
     findings = read_findings(book.root)
     generated = {"ledger.md": cards.page(content, findings), "findings.md": cards.headlines(content, findings)}
-    for chapter in every:
-        if chapter.name == only or (only is None and (force or stale(chapter, book))):
-            _say(f"{chapter.name}: executing with the profile {profile}")
-            execute(chapter, book)
+    wanted = [each for each in every if each.name == only or (only is None and (force or stale(each, book)))]
+    execute_all(wanted, book, workers)
     refuse_unfit(every, book)
     for name, text in generated.items():
         (book.executed / name).write_text(text, encoding="utf-8")
     render(every, book)
     check_pages(book.html)
-    _say(f"The book is in {book.html / 'index.html'}.")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    sys.stdout.write(f"The book is in {book.html / 'index.html'}.\n")
 
 
 def book(arguments: Namespace) -> int:
     """Build the book; return 1 if it cannot be built."""
     try:
-        build(Book(arguments.root), arguments.profile, arguments.only, arguments.force)
+        build(Book(arguments.root), arguments.profile, arguments.only, arguments.force, arguments.workers)
     except BookError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -7,7 +7,10 @@ import platform
 import re
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,9 @@ from influence_lib.book.chapters import Chapter
 from influence_lib.book.layout import Book, BookError
 from influence_lib.book.shown import show_parameters, warn_of_smoke
 from influence_lib.checkout import git_state
+from influence_lib.errors import check_integer
 
-__all__ = ["execute", "executed_file", "manifest_file", "tidy"]
+__all__ = ["execute", "execute_all", "executed_file", "manifest_file", "tidy"]
 
 CELL_SECONDS = 3600  # papermill has no limit of its own: a cell that hangs would hold the build for ever
 # pictures are outlines, letters too, so that they look alike everywhere; what is made of dots within them has 200 to
@@ -84,6 +88,51 @@ def execute(chapter: Chapter, book: Book) -> None:
             _replace(manifest_file(book, chapter.name), json.dumps(manifest, indent=1) + "\n")
     except OSError as error:
         raise BookError(f"{executed_file(book, chapter.name)} cannot be written ({error}): make room.") from error
+
+
+def execute_all(chapters: Sequence[Chapter], book: Book, workers: int = 1) -> None:
+    """Run some chapters, several at a time, each in a process of its own with its share of the cores.
+
+    Parameters
+    ----------
+    chapters : sequence of Chapter
+        In the order in which they are begun.
+    book : Book
+        Where they lie.
+    workers : int
+        Chapters at a time.
+
+    Raises
+    ------
+    InputError
+        If `workers` is no number.
+    BookError
+        Of the first that fails; none is begun after that.
+    """
+    workers = min(check_integer("--workers", workers), len(chapters))
+    if workers < 2:
+        for chapter in chapters:
+            _announced(chapter, book)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _share_cores, (workers,))
+    with pool:
+        try:
+            for done in as_completed([pool.submit(_announced, chapter, book) for chapter in chapters]):
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _share_cores(workers: int) -> None:
+    """Let the kernels of this process take their part of the cores: those that want the same wait for each other."""
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+
+
+def _announced(chapter: Chapter, book: Book) -> None:
+    sys.stdout.write(f"{chapter.name}: executing with the profile {chapter.profile}\n")
+    sys.stdout.flush()
+    execute(chapter, book)
 
 
 def _replace(file: Path, text: str) -> None:

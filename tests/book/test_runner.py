@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from influence_lib.book import Book, BookError, build, commands
 from influence_lib.book.chapters import Chapter, chapters, profiles
-from influence_lib.book.execute import execute, executed_file, manifest_file, tidy
+from influence_lib.book.execute import execute, execute_all, executed_file, manifest_file, tidy
 from influence_lib.book.freshness import refuse_unfit, stale
 from influence_lib.cli import main
 from influence_lib.errors import InputError
@@ -257,6 +258,37 @@ def test_a_page_that_cannot_be_written_is_a_sentence(book: Book, monkeypatch: py
         execute(chapter, book)
 
 
+def test_chapters_are_executed_beside_each_other(book: Book) -> None:
+    """Each waits for a file that the other writes."""
+    for name, other in (("01_one", "02_two"), ("02_two", "01_one")):
+        waiting = f"""
+import os, pathlib, time
+pathlib.Path("{name}.begun").touch()
+until = time.time() + 120
+while not pathlib.Path("{other}.begun").is_file() and time.time() < until:
+    time.sleep(0.05)
+print("both" if pathlib.Path("{other}.begun").is_file() else "alone", os.environ["OMP_NUM_THREADS"])
+"""
+        (book.notebooks / f"{name}.md").write_text(HEAD + code(waiting.strip()))
+    execute_all(chapters(book), book, workers=2)
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    for chapter in chapters(book):
+        assert stale(chapter, book) is None
+        text = executed_file(book, chapter.name).read_text()
+        assert f"both {threads}" in text
+
+
+def test_a_chapter_that_fails_is_named_and_the_rest_is_not_begun(book: Book) -> None:
+    (book.notebooks / "01_one.md").write_text(HEAD + code("1 / 0"))
+    for name in ("02_two", "03_three", "04_four", "05_five"):
+        (book.notebooks / f"{name}.md").write_text(HEAD + code("import time; time.sleep(2)"))
+    with pytest.raises(BookError, match=r"notebooks/01_one.md failed in cell .*ZeroDivisionError"):
+        execute_all(chapters(book), book, workers=2)
+    assert stale(chapters(book)[-1], book) is not None
+    with pytest.raises(InputError, match="--workers is 0"):
+        execute_all(chapters(book), book, workers=0)
+
+
 LEDGER = "sections: [{title: T, about: A, rows: [{id: A-T1, item: x}]}]"
 
 
@@ -271,7 +303,7 @@ def test_only_what_needs_it_is_executed(book: Book, monkeypatch: pytest.MonkeyPa
         ran.append(chapter.name)
         fresh.add(chapter.name)
 
-    monkeypatch.setattr(commands, "execute", fake_execute)
+    monkeypatch.setattr("influence_lib.book.execute.execute", fake_execute)
     monkeypatch.setattr(commands, "stale", lambda chapter, _: None if chapter.name in fresh else "is stale")
     for step in ("render", "refuse_unfit", "check_pages"):
         monkeypatch.setattr(commands, step, lambda *_: None)
