@@ -21,7 +21,12 @@ def elsewhere(tmp_path, monkeypatch):
 
 def test_the_sweeps_of_a_profile_are_those_of_its_chapter():
     sweeps, place, device = sweeps_of(repository(), "cpu")
-    assert [each.name for each in sweeps] == ["SimCLR", "supervised, ranked by SimCLR", "supervised"]
+    assert [each.name for each in sweeps] == [
+        "SimCLR",
+        "supervised, ranked by SimCLR",
+        "supervised",
+        "SimCLR by tenths",
+    ]
     assert {(each.recipe.dataset, each.recipe.n, each.recipe.width) for each in sweeps} == {("cifar10", 5000, 16)}
     assert (place, device) == ("results", "auto")
 

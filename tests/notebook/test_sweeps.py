@@ -11,6 +11,7 @@ GIVEN = SHARED | {
     "lengths": "steps, epochs",
     "trainings": 3,
     "train": True,
+    "group_size": 5,
     "seed": 4,
 }
 
@@ -19,12 +20,12 @@ def test_methods_with_labels_are_ranked_by_the_first_method_too():
     sweeps = SweepParameters.check(GIVEN).sweeps()
     names = [(each.name, each.length) for each in sweeps]
     own = ["SimCLR", "supervised, ranked by SimCLR", "supervised"]
-    assert names == [(name, length) for length in ("steps", "epochs") for name in own]
+    assert names == [(name, length) for length in ("steps", "epochs") for name in own] + [("SimCLR by tenths", "steps")]
     assert {each.trainings for each in sweeps} == {3}
     assert {each.recipe.seed for each in sweeps} == {4}
     assert [each.scored_by.method for each in sweeps[:3]] == ["simclr", "simclr", "supervised"]
     alone = SweepParameters.check(GIVEN | {"methods": "supervised", "lengths": "steps"}).sweeps()
-    assert [each.name for each in alone] == ["supervised"]
+    assert [each.name for each in alone] == ["supervised", "supervised by tenths"]
 
 
 def test_arms_are_those_of_the_parameters():
@@ -44,6 +45,7 @@ def test_arms_are_those_of_the_parameters():
         ({"amounts": "0.3"}, "amounts is '0.3'"),
         ({"lengths": "hours"}, "lengths"),
         ({"trainings": 1}, "trainings is 1"),
+        ({"group_size": 0}, "group_size is 0"),
         ({"train": "maybe"}, "train is 'maybe'"),
     ],
 )

@@ -1,7 +1,8 @@
 """Leave images out and train again, beside trainings without random images."""
 
-from influence_lib.studies.removal.arms import Arm, arms
+from influence_lib.studies.removal.arms import Arm, arms, tenths
 from influence_lib.studies.removal.effects import effects, paired_difference, power_table, trainings_needed
+from influence_lib.studies.removal.predicting import group_changes, predictions, predictions_in_words
 from influence_lib.studies.removal.progress import Progress, planned, progress_text
 from influence_lib.studies.removal.retraining import Retraining
 from influence_lib.studies.removal.sentences import (
@@ -26,13 +27,17 @@ __all__ = [
     "drawn",
     "effects",
     "gains_in_words",
+    "group_changes",
     "in_points",
     "missing_in_words",
     "paired_difference",
     "planned",
     "power_in_words",
     "power_table",
+    "predictions",
+    "predictions_in_words",
     "progress_text",
     "retrain",
+    "tenths",
     "trainings_needed",
 ]

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from influence_lib.data import ImageSet
-from influence_lib.errors import InputError, check_choice, check_number
+from influence_lib.errors import InputError, check_choice, check_integer, check_number
 from influence_lib.influence import Scores
 
-__all__ = ["ENDS", "Arm", "arms"]
+__all__ = ["ENDS", "Arm", "arms", "tenths"]
 
 ENDS = ("highest", "lowest")
+TENTHS = 10
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Arm:
     matched : bool
         Whether random images are left out instead, as many of each class as of the end of the ranking: the control for
         a change of the classes' balance, which is all that a ranking may do.
+    tenth : int
+        Random images of one tenth of the ranking, in place of an end: 1 is the lowest, 10 the highest, 0 none.
 
     Raises
     ------
@@ -48,14 +51,19 @@ class Arm:
     by: str = ""
     end: str = "highest"
     matched: bool = False
+    tenth: int = 0
 
     def __post_init__(self) -> None:
         check_number("amount", self.amount, least=0)
         if self.amount >= 1:
             check_number("amount", self.amount, most=np.nextafter(1, 0))
         check_choice("end", self.end, ENDS)
-        if self.matched and not self.by:
-            raise InputError("matched is True, but there is no ranking whose classes could be matched: name one in by.")
+        check_integer("tenth", self.tenth, 0, TENTHS)
+        if (self.matched or self.tenth) and not self.by:
+            name, value = ("tenth", self.tenth) if self.tenth else ("matched", self.matched)
+            raise InputError(f"{name} is {value}, but there is no ranking that it could be of: name one in by.")
+        if self.tenth and self.amount > 1 / TENTHS:
+            raise InputError(f"amount is {self.amount:g}, but a tenth of the images has no more than {1 / TENTHS}.")
 
     @property
     def name(self) -> str:
@@ -64,6 +72,8 @@ class Arm:
             return "nothing"
         if not self.by:
             return "random"
+        if self.tenth:
+            return f"some of tenth {self.tenth} by {self.by}"
         ranked = f"{self.end} by {self.by}"
         return f"random, classes as {ranked}" if self.matched else ranked
 
@@ -109,6 +119,10 @@ class Arm:
         scores = rankings[check_choice("by", self.by, list(rankings))]
         if not torch.equal(scores.ids, images.ids):
             raise InputError(f"the scores by {self.by} are of other images, or of these in another order.")
+        if self.tenth:
+            rising = scores.values.argsort(stable=True).numpy()
+            first, last = (len(images) * edge // TENTHS for edge in (self.tenth - 1, self.tenth))
+            return _sorted_ids(images, rng.permutation(rising[first:last])[:n])
         order = scores.values.argsort(stable=True, descending=self.end == "highest").numpy()[:n]
         return _sorted_ids(images, _as_many_of_each_class(images, order, rng) if self.matched else order)
 
@@ -151,3 +165,26 @@ def arms(rankings: tuple[str, ...], amounts: tuple[float, ...], matched: str = "
         ends = [Arm(amount, by, end) for by in rankings for end in ENDS]
         found += [Arm(amount), *ends, *(arm.control for arm in ends if arm.by == matched)]
     return tuple(found)
+
+
+def tenths(ranking: str, amount: float) -> tuple[Arm, ...]:
+    """Return the arms by which a score's predictions are tested: all images, and without some of each tenth.
+
+    Parameters
+    ----------
+    ranking : str
+        Its name.
+    amount : float
+        The part of all images that is left out of a tenth, in (0, 0.1].
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> [arm.name for arm in tenths("EK-FAC", 0.01)][:2]
+    ['nothing', 'some of tenth 1 by EK-FAC']
+    """
+    return (Arm(), *(Arm(amount, ranking, tenth=tenth) for tenth in range(1, TENTHS + 1)))

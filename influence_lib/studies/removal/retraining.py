@@ -12,6 +12,7 @@ from influence_lib import store
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, check_choice
 from influence_lib.estimate import Estimate
+from influence_lib.influence import GaussianNoise, raw_loss
 from influence_lib.pretrain import Recipe, knn_accuracy, linear_accuracy, pretrain
 from influence_lib.pretrain.checkpoints import epochs_kept
 from influence_lib.pretrain.stored import described
@@ -21,6 +22,7 @@ __all__ = ["LENGTHS", "Retraining"]
 
 LENGTHS = ("steps", "epochs")
 ENDS = ("loss", "spread", "effective_rank")  # of the last epoch
+NOISE, DRAWS = GaussianNoise(0.05, 0.2), 2  # of the losses
 REVISION = 1  # of how a retraining is judged; see `store.revision`
 
 
@@ -132,8 +134,9 @@ class Retraining:
         dict
             ``"knn"`` and ``"linear"``: Estimates of the accuracy on all held-out images, in [0, 1], their intervals
             over these images. What they learn from are the recipe's `reference` images, those that were left out among
-            them, so that arms differ in the representation alone. And ``steps``, and ``loss``, ``spread`` and
-            ``effective_rank`` of the last epoch.
+            them, so that arms differ in the representation alone. ``"losses"``: a tensor, float32, of the raw loss of
+            every image of the recipe, those that were left out among them, under the papers' noise, which is the same
+            in all trainings. And ``steps``, and ``loss``, ``spread`` and ``effective_rank`` of the last epoch.
 
         Raises
         ------
@@ -146,7 +149,9 @@ class Retraining:
             images = self.images()
             encoder = pretrain(images, checkpoint=training, progress=progress, **self._arguments(images, device))
             train, test = self.recipe.reference(), self.recipe.held_out()
+            losses = raw_loss(encoder, self.recipe.images(), NOISE, draws=DRAWS, device=device, progress=False)
             return {
+                "losses": {"values": losses.values},
                 "knn": knn_accuracy(encoder, train, test, device=device).describe(),
                 "linear": linear_accuracy(encoder, train, test, device=device).describe(),
                 "steps": self.steps,
@@ -162,7 +167,7 @@ class Retraining:
         found = store.get(settings, compute, place)
         shutil.rmtree(training, ignore_errors=True)
         estimates = {name: Estimate(**found[name]) for name in ("knn", "linear")}
-        return {**estimates, "steps": found["steps"], **found["ends"]}
+        return {**estimates, "losses": found["losses"]["values"], "steps": found["steps"], **found["ends"]}
 
     def _arguments(self, images: ImageSet, device: str) -> dict[str, Any]:
         """Return the arguments of `pretrain`."""

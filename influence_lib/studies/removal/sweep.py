@@ -97,7 +97,8 @@ class Sweep:
     def name(self) -> str:
         """The method that is trained and, where it is another, the one whose scores rank the images."""
         trained, ranks = (METHODS[recipe.method].TITLE for recipe in (self.recipe, self.scored_by))
-        return trained if trained == ranks else f"{trained}, ranked by {ranks}"
+        named = trained if trained == ranks else f"{trained}, ranked by {ranks}"
+        return f"{named} by tenths" if any(arm.tenth for arm in self.arms) else named
 
     def rankings(self, place: str = "artifacts", device: str = "auto") -> dict[str, Scores]:
         """Return the scores that the arms need, from the stored results where they are there: name → scores."""
@@ -219,7 +220,8 @@ def retrain(
 
     Examples
     --------
-    >>> left = retrain(sweep.retrainings(), workers=2)
+    >>> retrain(sweep.retrainings()[:2])
+    []
     """
     workers = check_integer("workers", workers)
     until = None if minutes is None else time.time() + 60 * check_number("minutes", minutes, above=0)

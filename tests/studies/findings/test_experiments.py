@@ -137,7 +137,7 @@ def test_committed_tables_and_trainings_are_read(tmp_path, monkeypatch):
     values = {
         "knn": Estimate(0.4, 0.3, 0.5, 100).describe(),
         "linear": Estimate(0.5, 0.4, 0.6, 100).describe(),
-        "arm": {"amount": 0.3, "by": "EK-FAC", "end": "highest", "matched": True},
+        "arm": {"amount": 0.3, "by": "EK-FAC", "end": "highest", "matched": True, "tenth": 0},
         "asked": {"recipe": "simclr-cifar10", "ranked_by": "simclr", "length": "steps"},
     }
     store.get({"kind": "retraining", "name": "one", "seed": 4}, lambda: values, "results")

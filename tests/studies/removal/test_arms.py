@@ -7,7 +7,7 @@ from hypothesis import strategies as some
 from influence_lib import data
 from influence_lib.errors import InputError
 from influence_lib.influence import Scores
-from influence_lib.studies.removal import Arm, arms
+from influence_lib.studies.removal import Arm, arms, tenths
 
 IMAGES = data.load("controlled", n=60)
 
@@ -78,6 +78,18 @@ def test_arms_are_all_images_both_ends_and_controls():
     assert len(names) == 15
 
 
+def test_each_tenth_is_a_tenth_of_the_ranking():
+    values, ids = RANKED["score"].values, IMAGES.ids
+    for tenth in (1, 4, 10):
+        members = ids[(values >= 6 * (tenth - 1)) & (values < 6 * tenth)].tolist()
+        assert Arm(0.1, "score", tenth=tenth).left_out(IMAGES, RANKED).tolist() == sorted(members)
+        some = Arm(0.05, "score", tenth=tenth)
+        assert set(some.left_out(IMAGES, RANKED, seed=1).tolist()) < set(members)
+    names = [arm.name for arm in tenths("score", 0.05)]
+    assert names[:2] == ["nothing", "some of tenth 1 by score"]
+    assert len(names) == 11
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -85,7 +97,13 @@ def test_arms_are_all_images_both_ends_and_controls():
         ({"amount": 1.0}, "amount is 1.0"),
         ({"amount": float("nan")}, "amount is nan"),
         ({"amount": 0.1, "by": "score", "end": "middle"}, "end is 'middle'"),
-        ({"amount": 0.1, "matched": True}, "there is no ranking whose classes could be matched"),
+        ({"amount": 0.1, "matched": True}, "matched is True, but there is no ranking"),
+        ({"amount": 0.1, "tenth": 3}, "tenth is 3, but there is no ranking"),
+        ({"amount": 0.1, "by": "score", "tenth": 11}, "tenth is 11"),
+        (
+            {"amount": 0.2, "by": "score", "tenth": 1},
+            r"amount is 0\.2, but a tenth of the images has no more than 0\.1",
+        ),
     ],
 )
 def test_a_wrong_arm_is_one_sentence(changed, said):

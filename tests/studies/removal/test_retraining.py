@@ -5,6 +5,7 @@ import torch
 
 from influence_lib import pretrain, store
 from influence_lib.errors import InputError
+from influence_lib.influence import GaussianNoise, raw_loss
 from influence_lib.pretrain import Recipe, knn_accuracy, linear_accuracy
 from influence_lib.studies.removal import Arm, Retraining
 
@@ -52,6 +53,9 @@ def test_it_is_a_training_on_the_images_that_are_kept(repository):
     assert found["linear"] == linear_accuracy(encoder, reference, test)
     assert found["loss"] == encoder.history[-1]["loss"]
     assert found["steps"] == 12
+    every = recipe.images()  # those that were left out, too
+    expected = raw_loss(encoder, every, GaussianNoise(0.05, 0.2), draws=2, progress=False).values
+    torch.testing.assert_close(found["losses"], expected)
 
 
 def test_it_runs_once_and_keeps_nothing_else(repository, monkeypatch):
@@ -65,13 +69,16 @@ def test_it_runs_once_and_keeps_nothing_else(repository, monkeypatch):
         "by": "raw loss",
         "end": "highest",
         "matched": False,
+        "tenth": 0,
     }
     asked = {"recipe": "simclr-controlled", "ranked_by": "simclr", "length": "steps"}
     assert store.load(one.stored())["asked"] == asked
     assert [entry.kind for entry in store.entries()] == ["retraining"]
     assert not list((repository / "artifacts" / "training").iterdir())
     monkeypatch.setattr("influence_lib.studies.removal.retraining.pretrain", None)
-    assert Retraining(one.recipe, IDS[:10][::-1]).run("results", "cpu") == found  # the same images, whatever for
+    again = Retraining(one.recipe, IDS[:10][::-1]).run("results", "cpu")  # the same images, whatever for
+    assert torch.equal(again.pop("losses"), found.pop("losses"))
+    assert again == found
 
 
 def test_what_is_left_out_and_how_long_it_lasts_make_another_result(repository):
