@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
@@ -54,6 +54,21 @@ class Estimate:
     def margin(self) -> float:
         """Half the length of the interval."""
         return (self.high - self.low) / 2
+
+    def scaled(self, factor: float) -> "Estimate":
+        """Return the number in other units, such as percentage points, 100 of which are 1.
+
+        Parameters
+        ----------
+        factor : float
+            Above 0.
+
+        Examples
+        --------
+        >>> f"{Estimate(0.02, 0.01, 0.03, 5, 'training').scaled(100):+.1f}"
+        '+2.0 [+1.0, +3.0]'
+        """
+        return replace(self, value=factor * self.value, low=factor * self.low, high=factor * self.high)
 
     def above(self, other: "float | Estimate") -> bool:
         """Return whether the whole interval lies above a number, or above another interval."""

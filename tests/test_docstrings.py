@@ -47,6 +47,7 @@ PUBLIC = [
 ]
 # what needs an image set that has to be fetched, a file of somebody else's, or minutes
 NOT_HERE = {
+    "both_accuracies",
     "knn_accuracy",
     "linear_accuracy",
     "load_checkpoint",

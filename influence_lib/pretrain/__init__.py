@@ -4,7 +4,7 @@ from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import load_checkpoint
 from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
-from influence_lib.pretrain.evaluate import embed, knn_accuracy, linear_accuracy
+from influence_lib.pretrain.evaluate import both_accuracies, embed, knn_accuracy, linear_accuracy
 from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.interchange import export_solo_learn
 from influence_lib.pretrain.loop import pretrain
@@ -21,6 +21,7 @@ __all__ = [
     "Encoder",
     "Recipe",
     "Trial",
+    "both_accuracies",
     "build_encoder",
     "effective_rank",
     "embed",

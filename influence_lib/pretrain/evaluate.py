@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -15,9 +15,10 @@ from influence_lib.errors import InputError, check_integer, reject
 from influence_lib.estimate import Estimate, share
 from influence_lib.pretrain.representations import prepare, represent
 
-__all__ = ["check_images", "embed", "knn_accuracy", "linear_accuracy"]
+__all__ = ["both_accuracies", "check_images", "embed", "knn_accuracy", "linear_accuracy"]
 
 KNN_TEMPERATURE = 0.07
+NEIGHBOURS = 20
 
 
 @torch.no_grad()
@@ -94,7 +95,7 @@ def check_images(name: str, images: object, least: int = 1) -> None:
 
 
 def knn_accuracy(
-    encoder: nn.Module, train: ImageSet, test: ImageSet, k: int = 20, device: str | torch.device = "auto"
+    encoder: nn.Module, train: ImageSet, test: ImageSet, k: int = NEIGHBOURS, device: str | torch.device = "auto"
 ) -> Estimate:
     """Return the accuracy of a kNN classifier on cosine similarity s, with votes weighted by exp(s / 0.07).
 
@@ -124,12 +125,7 @@ def knn_accuracy(
     """
     k = check_integer("k", k)
     _check_labelled(train, test)
-    classifier = KNeighborsClassifier(
-        n_neighbors=min(k, len(train)),
-        metric="cosine",
-        weights=lambda distance: np.exp(-distance / KNN_TEMPERATURE),
-    )
-    return _fit_and_test(classifier, encoder, train, test, device)
+    return _fit_and_test(_by_neighbours(k, train), train, test, *_features(encoder, train, test, device))
 
 
 def linear_accuracy(
@@ -160,11 +156,39 @@ def linear_accuracy(
     >>> linear_accuracy(encoder, data.load("cifar10"), data.load("cifar10", split="test")).value
     """
     _check_labelled(train, test)
+    return _fit_and_test(_linear(train), train, test, *_features(encoder, train, test, device))
+
+
+def both_accuracies(
+    encoder: nn.Module, train: ImageSet, test: ImageSet, device: str | torch.device = "auto"
+) -> dict[str, Estimate]:
+    """Return `knn_accuracy` and `linear_accuracy`, as ``"knn"`` and ``"linear"``, from one pass over the images.
+
+    Parameters and errors are those of `linear_accuracy`.
+
+    Examples
+    --------
+    >>> both_accuracies(encoder, data.load("cifar10"), data.load("cifar10", split="test"))["knn"].value
+    """
+    _check_labelled(train, test)
+    classifiers = {"knn": _by_neighbours(NEIGHBOURS, train), "linear": _linear(train)}
+    features = _features(encoder, train, test, device)
+    return {name: _fit_and_test(classifier, train, test, *features) for name, classifier in classifiers.items()}
+
+
+def _by_neighbours(k: int, train: ImageSet) -> KNeighborsClassifier:
+    return KNeighborsClassifier(
+        n_neighbors=min(k, len(train)),
+        metric="cosine",
+        weights=lambda distance: np.exp(-distance / KNN_TEMPERATURE),
+    )
+
+
+def _linear(train: ImageSet) -> Pipeline:
     if len(train.labels.unique()) < 2:
         only = train.class_names[int(train.labels[0])]
         raise InputError(f"all images of train are of class {only!r}, but a linear classifier needs 2 classes or more.")
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    return _fit_and_test(classifier, encoder, train, test, device)
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 
 
 def _check_labelled(train: ImageSet, test: ImageSet) -> None:
@@ -181,12 +205,15 @@ def _check_labelled(train: ImageSet, test: ImageSet) -> None:
         raise InputError(f"train and test have other classes ({differs}): load both from one image set.")
 
 
+def _features(
+    encoder: nn.Module, train: ImageSet, test: ImageSet, device: str | torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    known, asked = (embed(encoder, images, device=device).numpy() for images in (train, test))
+    return known, asked
+
+
 def _fit_and_test(
-    classifier: KNeighborsClassifier,
-    encoder: nn.Module,
-    train: ImageSet,
-    test: ImageSet,
-    device: str | torch.device,
+    classifier: KNeighborsClassifier | Pipeline, train: ImageSet, test: ImageSet, known: np.ndarray, asked: np.ndarray
 ) -> Estimate:
-    classifier.fit(embed(encoder, train, device=device).numpy(), train.labels.numpy())
-    return share(classifier.predict(embed(encoder, test, device=device).numpy()) == test.labels.numpy())
+    classifier.fit(known, train.labels.numpy())
+    return share(classifier.predict(asked) == test.labels.numpy())

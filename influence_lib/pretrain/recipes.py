@@ -12,7 +12,7 @@ from influence_lib.errors import reject
 from influence_lib.estimate import Estimate
 from influence_lib.pretrain.checkpoints import epochs_kept
 from influence_lib.pretrain.encoders import Encoder
-from influence_lib.pretrain.evaluate import knn_accuracy, linear_accuracy
+from influence_lib.pretrain.evaluate import both_accuracies
 from influence_lib.pretrain.identity import fingerprint
 from influence_lib.pretrain.scaling import scaled_hyper
 from influence_lib.pretrain.stored import described, stored_encoder
@@ -156,10 +156,8 @@ class Recipe:
         train, test = self.reference(), self.held_out()
 
         def compute() -> dict[str, Any]:
-            return {
-                "knn": knn_accuracy(encoder, train, test, device=device).describe(),
-                "linear": linear_accuracy(encoder, train, test, device=device).describe(),
-            }
+            found = both_accuracies(encoder, train, test, device)
+            return {name: value.describe() for name, value in found.items()}
 
         found = store.get(self._measurement(encoder), compute, place)
         return {name: Estimate(**value) for name, value in found.items()}

@@ -11,7 +11,6 @@ from scipy.stats import spearmanr
 from influence_lib import influence, store
 from influence_lib.data import ImageSet
 from influence_lib.errors import check_integer, reject
-from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, Perturbation, Scores, nearest_others
 from influence_lib.pretrain import Encoder, Recipe, embed, knn_accuracy, stored_encoder, stored_untrained
 from influence_lib.replication import over_trainings
@@ -239,7 +238,8 @@ def forgetting_in_words(table: pd.DataFrame) -> str:
     """
     by_then = {then: table[table["then"] == then] for then in AFTER}
     other, same = (by_then[then] for then in AFTER)
-    lost = {then: over_trainings((t["accuracy after"] - t["accuracy before"]).to_list()) for then, t in by_then.items()}
+    gained = {then: t["accuracy after"] - t["accuracy before"] for then, t in by_then.items()}
+    lost = {then: over_trainings(each.to_list()).scaled(100) for then, each in gained.items()}
     stays = {then: over_trainings(t["EK-FAC, stays"].to_list(), -1, 1) for then, t in by_then.items()}
     with_loss = {kind: over_trainings(other[f"{kind}, with loss"].to_list(), -1, 1) for kind in KINDS}
     told = {
@@ -247,13 +247,9 @@ def forgetting_in_words(table: pd.DataFrame) -> str:
         "below": "images that fall in the ranking are those that are lost",
     }.get(with_loss["EK-FAC"].compared(0), "where an image moves says nothing clear about whether it is lost")
     return (
-        f"The accuracy on the first classes changes by {_points(lost[AFTER[0]])} points while the other classes are"
-        f" learned, and by {_points(lost[AFTER[1]])} where the first ones are learned on ({len(same)} trainings)."
+        f"The accuracy on the first classes changes by {lost[AFTER[0]]:+.1f} points while the other classes are"
+        f" learned, and by {lost[AFTER[1]]:+.1f} where the first ones are learned on ({len(same)} trainings)."
         f" EK-FAC before and after has a rank correlation of {stays[AFTER[0]]:.2f} and {stays[AFTER[1]]:.2f}. Its"
         f" change in rank goes with what an image loses with {with_loss['EK-FAC']:.2f}, that of the raw loss with"
         f" {with_loss['raw loss']:.2f}: {told}."
     )
-
-
-def _points(each: Estimate) -> str:
-    return f"{100 * each.value:+.1f} [{100 * each.low:+.1f}, {100 * each.high:+.1f}]"

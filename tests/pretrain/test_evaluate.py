@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from influence_lib.data import load
 from influence_lib.errors import InputError
-from influence_lib.pretrain import embed, knn_accuracy, linear_accuracy
+from influence_lib.pretrain import both_accuracies, build_encoder, embed, knn_accuracy, linear_accuracy
 from tests.images import noise_images, two_colours
 
 
@@ -48,6 +49,16 @@ def test_linear_separates_what_is_linearly_separable():
     assert linear_accuracy(Projection(), shuffled, noise_images(200, seed=1)).value == pytest.approx(0.5, abs=0.12)
 
 
+def test_both_accuracies_are_those_of_one_pass(monkeypatch):
+    train, test = load("controlled", n=40), load("controlled", split="test", n=40)
+    encoder = build_encoder(2)
+    alone = {"knn": knn_accuracy(encoder, train, test), "linear": linear_accuracy(encoder, train, test)}
+    passes = []
+    monkeypatch.setattr("influence_lib.pretrain.evaluate.embed", lambda *a, **k: passes.append(a) or embed(*a, **k))
+    assert both_accuracies(encoder, train, test) == alone
+    assert [len(images) for _, images in passes] == [40, 40]
+
+
 def test_embedding_is_in_eval_mode_and_leaves_the_mode():
     encoder = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()).train()
     images = noise_images(7)
@@ -57,7 +68,7 @@ def test_embedding_is_in_eval_mode_and_leaves_the_mode():
     assert encoder[0].num_batches_tracked == 0
 
 
-MEASURES = [knn_accuracy, linear_accuracy]
+MEASURES = [knn_accuracy, linear_accuracy, both_accuracies]
 
 
 def with_classes(images, *names):

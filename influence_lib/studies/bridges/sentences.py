@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from influence_lib.estimate import Estimate
 from influence_lib.replication import over_trainings
 from influence_lib.studies.bridges.links import changes
 
@@ -26,7 +25,7 @@ def links_in_words(table: pd.DataFrame) -> str:
     wide = table.pivot_table(index="training", columns="uniform", values="bridges")
     few, many = min(wide.columns), max(wide.columns)
     change = over_trainings((wide[many] - wide[few]).to_list())
-    said, points = MOVED.get(change.compared(0), "not clearly more or fewer"), _points(change)
+    said, points = MOVED.get(change.compared(0), "not clearly more or fewer"), f"{change.scaled(100):+.1f}"
     return (
         f"Of the nearest neighbours of a test image {wide[few].mean():.1%} are bridges, of another class on the same"
         f" background, where {few:.0%} of the training images have a uniform background, and {wide[many].mean():.1%}"
@@ -50,7 +49,7 @@ def removal_in_words(table: pd.DataFrame, arm: str, control: str) -> str:
     """
     found = changes(table, arm, control)
     parts = [
-        f"{name} {_points(each)} ({each.compared(0)} 0)"
+        f"{name} {each.scaled(100):+.1f} ({each.compared(0)} 0)"
         for name, each in found.items()
         if name in ("bridges", "accuracy")
     ]
@@ -80,7 +79,3 @@ def mediation_in_words(table: pd.DataFrame) -> str:
         f"The score has a rank correlation of {found['overall']:.2f} with the part of bridges of an image, and of"
         f" {found['within backgrounds']:.2f} within backgrounds: {told}."
     )
-
-
-def _points(each: Estimate) -> str:
-    return f"{100 * each.value:+.1f} [{100 * each.low:+.1f}, {100 * each.high:+.1f}]"

@@ -43,7 +43,7 @@ def duplicates(results: Results) -> dict[str, Finding]:
     if len(lowest) == len(METHODS):  # an order of methods needs all of them
         gate = results.gate(*(trained(method, seed, EPOCHS[-1]) for method in METHODS for seed in SEEDS))
         for k in (FEW, MORE):
-            values = {m: _scaled(_of_few(row[k], k), k) for m, row in lowest.items()}
+            values = {m: _of_few(row[k], k).scaled(k) for m, row in lowest.items()}
             found[f"lowest_{k}"] = Finding(values, len(SEEDS), gate)
     return found
 
@@ -83,7 +83,3 @@ def _of_few(value: Estimate, k: int) -> Estimate:
 
 def _shifted(value: Estimate, by: float) -> Estimate:
     return replace(value, value=value.value + by, low=value.low + by, high=value.high + by)
-
-
-def _scaled(value: Estimate, by: float) -> Estimate:
-    return replace(value, value=value.value * by, low=value.low * by, high=value.high * by)

@@ -33,10 +33,8 @@ def bridges(results: Results) -> dict[str, Finding]:
         "without_highest": ("highest uniform", "random, same classes"),
         "highest_or_lowest": ("highest uniform", "lowest uniform"),
     }
-    found = {
-        name: {k: removing.in_points(v) for k, v in changes(removed, *each).items()} for name, each in pairs.items()
-    }
-    values = {"made": {"": removing.in_points(made)}, "score": within, **found}
+    found = {name: {k: v.scaled(100) for k, v in changes(removed, *each).items()} for name, each in pairs.items()}
+    values = {"made": {"": made.scaled(100)}, "score": within, **found}
     return {name: Finding(each, n, gate) for name, each in values.items()}
 
 
@@ -50,7 +48,7 @@ def continual(results: Results) -> dict[str, Finding]:
     groups = {then: table[table["then"] == then] for then in AFTER}
     lost = {k: over_trainings((t["accuracy after"] - t["accuracy before"]).to_list(), -1, 1) for k, t in groups.items()}
     values = {
-        "lost": {then: removing.in_points(each) for then, each in lost.items()},
+        "lost": {then: each.scaled(100) for then, each in lost.items()},
         "stays": {then: over_trainings(t["EK-FAC, stays"].to_list(), -1, 1) for then, t in groups.items()},
         "with_loss": {
             kind: over_trainings(groups[AFTER[0]][f"{kind}, with loss"].to_list(), -1, 1)
@@ -87,7 +85,7 @@ def _gain(rows: pd.DataFrame, arm: str, control: str) -> Estimate | None:
     if control not in set(rows["left out"]):
         return None
     difference = removing.paired_difference(rows, arm, control)
-    return removing.in_points(difference) if (difference.n or 0) >= LEAST else None
+    return difference.scaled(100) if (difference.n or 0) >= LEAST else None
 
 
 def _key(ranking: str) -> str:

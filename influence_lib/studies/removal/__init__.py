@@ -9,7 +9,6 @@ from influence_lib.studies.removal.sentences import (
     class_balance,
     drawn,
     gains_in_words,
-    in_points,
     missing_in_words,
     power_in_words,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "effects",
     "gains_in_words",
     "group_changes",
-    "in_points",
     "missing_in_words",
     "paired_difference",
     "planned",

@@ -13,7 +13,7 @@ from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, check_choice
 from influence_lib.estimate import Estimate
 from influence_lib.influence import GaussianNoise, raw_loss
-from influence_lib.pretrain import Recipe, knn_accuracy, linear_accuracy, pretrain
+from influence_lib.pretrain import Recipe, both_accuracies, pretrain
 from influence_lib.pretrain.checkpoints import epochs_kept
 from influence_lib.pretrain.stored import described
 from influence_lib.studies.removal.arms import Arm
@@ -152,8 +152,7 @@ class Retraining:
             losses = raw_loss(encoder, self.recipe.images(), NOISE, draws=DRAWS, device=device, progress=False)
             return {
                 "losses": {"values": losses.values},
-                "knn": knn_accuracy(encoder, train, test, device=device).describe(),
-                "linear": linear_accuracy(encoder, train, test, device=device).describe(),
+                **{name: each.describe() for name, each in both_accuracies(encoder, train, test, device).items()},
                 "steps": self.steps,
                 "arm": asdict(self.arm),
                 "asked": {

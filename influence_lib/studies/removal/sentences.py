@@ -1,7 +1,6 @@
 """What the trainings say, as sentences that hold whatever they are, and what pictures are drawn of."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,21 +11,9 @@ from influence_lib.estimate import Estimate
 from influence_lib.studies.removal.arms import ENDS
 from influence_lib.studies.removal.retraining import Retraining
 
-__all__ = ["class_balance", "drawn", "gains_in_words", "in_points", "missing_in_words", "power_in_words"]
+__all__ = ["class_balance", "drawn", "gains_in_words", "missing_in_words", "power_in_words"]
 
 NOTHING = {"no training is done": {"": Estimate.stated(0.0)}}
-
-
-def in_points(difference: Estimate) -> Estimate:
-    """Return a difference of accuracies in percentage points.
-
-    Examples
-    --------
-    >>> f"{in_points(Estimate(0.02, 0.01, 0.03, 5)):+.1f}"
-    '+2.0 [+1.0, +3.0]'
-    """
-    value, low, high = (100 * each for each in (difference.value, difference.low, difference.high))
-    return replace(difference, value=value, low=low, high=high)
 
 
 def _sweep_name(method: str, ranked_by: str, length: str, amount: float) -> str:
@@ -64,7 +51,7 @@ def drawn(found: pd.DataFrame, column: str = "to random") -> dict[str, dict[str,
     series = {}
     for sweep, rows in found.groupby(level=[0, 1, 2, 3], sort=False):
         values = rows.droplevel([0, 1, 2, 3])[column]
-        series[_sweep_name(*sweep)] = {arm: in_points(value) for arm, value in values.items() if value}
+        series[_sweep_name(*sweep)] = {arm: value.scaled(100) for arm, value in values.items() if value}
     shared = [arm for arm in next(iter(series.values())) if all(arm in values for values in series.values())]
     return {name: {arm: values[arm] for arm in shared} for name, values in series.items()} if shared else NOTHING
 
@@ -102,7 +89,7 @@ def gains_in_words(found: pd.DataFrame, ranking: str, column: str = "to its clas
 def _gain(arm: str, difference: Estimate | None) -> str:
     if difference is None or not difference.n:
         return f"without the {arm} not done yet"
-    points = in_points(difference)
+    points = difference.scaled(100)
     if difference.n == 1:
         return f"without the {arm} {points.value:+.1f} in a single training"
     words = {"above": "better", "below": "worse"}.get(points.compared(0), "not clearly different")
