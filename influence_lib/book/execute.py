@@ -115,13 +115,11 @@ def execute_all(chapters: Sequence[Chapter], book: Book, workers: int = 1) -> No
             _announced(chapter, book)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _share_cores, (workers,))
-    with pool:
-        try:
-            for done in as_completed([pool.submit(_announced, chapter, book) for chapter in chapters]):
-                done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    try:
+        for done in as_completed([pool.submit(_announced, chapter, book) for chapter in chapters]):
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _share_cores(workers: int) -> None:
