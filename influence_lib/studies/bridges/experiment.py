@@ -18,6 +18,7 @@ from influence_lib.influence import GaussianNoise, Perturbation, Scores
 from influence_lib.pretrain import Encoder, Recipe, embed, knn_accuracy, stored_untrained
 from influence_lib.studies.bridges.backgrounds import UNIFORM, background_of, repainted
 from influence_lib.studies.bridges.links import links, links_against_score
+from influence_lib.studies.removal import as_many_of_each_class
 
 __all__ = ["ARMS", "MIXED", "BridgeExperiment"]
 
@@ -220,9 +221,7 @@ class BridgeExperiment:
         uniform = torch.from_numpy(np.flatnonzero(background_of(images).isin(UNIFORM)))
         order = uniform[scores.values[uniform].argsort(stable=True)]
         highest = order.flip(0)[:n]
-        labels = images.labels.numpy()
-        wanted = zip(*np.unique(labels[highest], return_counts=True), strict=True)
-        same = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:count] for label, count in wanted])
+        same = as_many_of_each_class(images, highest.numpy(), rng)
         drawn = rng.permutation(uniform.numpy())[:n]
         removed = (
             torch.tensor([], dtype=torch.int64),

@@ -1,6 +1,6 @@
 """Leave images out and train again, beside trainings without random images."""
 
-from influence_lib.studies.removal.arms import Arm, arms, tenths
+from influence_lib.studies.removal.arms import Arm, arms, as_many_of_each_class, tenths
 from influence_lib.studies.removal.effects import effects, paired_difference, power_table, trainings_needed
 from influence_lib.studies.removal.predicting import group_changes, predictions, predictions_in_words
 from influence_lib.studies.removal.progress import Progress, planned, progress_text
@@ -22,6 +22,7 @@ __all__ = [
     "Retraining",
     "Sweep",
     "arms",
+    "as_many_of_each_class",
     "class_balance",
     "drawn",
     "effects",

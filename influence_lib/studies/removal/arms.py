@@ -12,7 +12,7 @@ from influence_lib.data import ImageSet
 from influence_lib.errors import InputError, check_choice, check_integer, check_number
 from influence_lib.influence import Scores
 
-__all__ = ["ENDS", "Arm", "arms", "tenths"]
+__all__ = ["ENDS", "Arm", "arms", "as_many_of_each_class", "tenths"]
 
 ENDS = ("highest", "lowest")
 TENTHS = 10
@@ -124,15 +124,21 @@ class Arm:
             first, last = (len(images) * edge // TENTHS for edge in (self.tenth - 1, self.tenth))
             return _sorted_ids(images, rng.permutation(rising[first:last])[:n])
         order = scores.values.argsort(stable=True, descending=self.end == "highest").numpy()[:n]
-        return _sorted_ids(images, _as_many_of_each_class(images, order, rng) if self.matched else order)
+        return _sorted_ids(images, as_many_of_each_class(images, order, rng) if self.matched else order)
 
 
 def _sorted_ids(images: ImageSet, positions: np.ndarray) -> Tensor:
     return images.ids[torch.from_numpy(positions.copy())].sort().values
 
 
-def _as_many_of_each_class(images: ImageSet, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return positions of random images, as many of each class as are chosen."""
+def as_many_of_each_class(images: ImageSet, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return positions of random images, as many of each class as are chosen.
+
+    Examples
+    --------
+    >>> len(as_many_of_each_class(images, np.array([0, 3, 5]), np.random.default_rng(0)))
+    3
+    """
     labels = images.labels.numpy()
     wanted = zip(*np.unique(labels[chosen], return_counts=True), strict=True)
     return np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:count] for label, count in wanted])
