@@ -20,9 +20,9 @@ def noise_images(n: int, size: int = 8, seed: int = 0) -> ImageSet:
     )
 
 
-def two_colours(n: int, seed: int = 0) -> ImageSet:
+def two_colours(n: int, seed: int = 0, size: int = 8) -> ImageSet:
     """Return n noisy images of two classes that a colour tells apart."""
-    base = noise_images(n, seed=seed)
+    base = noise_images(n, size, seed)
     images = base.images // 4
     images[base.labels == 0, 0] += 150
     images[base.labels == 1, 2] += 150

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from influence_lib import data, figures, influence, pretrain, studies
 from influence_lib.estimate import Estimate
 from influence_lib.influence.views.gradients import Factors
-from influence_lib.studies import bend, bridges, duplicates, removal
+from influence_lib.studies import attribution, bend, bridges, duplicates, removal
 from influence_lib.studies.scoring import small_encoder
 from tests.notebook.test_settings import GIVEN
 from tests.studies.scores import scores_of
@@ -35,6 +35,8 @@ ROOMS = (
         "studies.removal",
         "studies.bridges",
         "studies.continual",
+        "studies.attribution",
+        "studies.fanout",
     ),
     *("checkout", "errors", "estimate", "finding", "replication", "store", "text"),
 )
@@ -166,7 +168,33 @@ def bridged(prepared, tmp_path_factory, monkeypatch):
     return prepared | {"experiment": experiment, "features": features}
 
 
+@pytest.fixture
+def attributed(removed, tmp_path_factory, monkeypatch):
+    """Return the names that examples about attribution use: a recipe of a few steps, halves, a classifier, scores."""
+    folder = tmp_path_factory.mktemp("attribution")
+    monkeypatch.setattr("influence_lib.store.repository", lambda root=None: folder)
+    schedule = pretrain.Schedule(epochs=1, batch_size=10, precision="fp32")
+    recipe = attribution.ClassifierRecipe("controlled", n=60, targets_of_class=1, width=2, schedule=schedule)
+    images, targets = recipe.images(), recipe.targets()
+    supports = [
+        attribution.Support(recipe, target, tuple(images.ids[:4].tolist()), budget=1, trainings=1)
+        for target in range(2)
+    ]
+    known = {
+        "recipe": recipe,
+        "images": images,
+        "targets": targets,
+        "classifier": attribution.Counterfactual(recipe).model(),
+        "halves": attribution.Halves(recipe, subsets=6, repeated=3, times=2),
+        "scores": attribution.attribute("random", [], images, targets),
+        "supports": supports,
+    }
+    return removed | known | {"Schedule": pretrain.Schedule}
+
+
 FIXTURES = {
+    "studies.attribution": "attributed",
+    "studies.fanout": "removed",
     "studies.bridges": "bridged",
     "studies.continual": "prepared",
     "studies.patterns": "ends",

@@ -10,7 +10,8 @@ from influence_lib.book.layout import Book
 from influence_lib.errors import check_integer, check_number
 from influence_lib.notebook import SweepParameters
 from influence_lib.pretrain.queue import shared_gpu
-from influence_lib.studies.removal import Sweep, planned, progress_text, retrain
+from influence_lib.studies.fanout import run_all
+from influence_lib.studies.removal import Sweep, planned, progress_text
 
 __all__ = ["sweep", "sweeps_of"]
 
@@ -49,6 +50,6 @@ def sweep(arguments: Namespace) -> int:
     with shared_gpu(device, workers) as shared:
         os.environ.update(shared)  # for the processes that are started from here
         every = [retraining for each in sweeps for retraining in each.retrainings(place, device)]
-        left = retrain(every, place, device, workers, arguments.minutes)
+        left = run_all(every, place, device, workers, arguments.minutes)
     sys.stdout.write(f"{len(left)} trainings are left.\n" if left else "Every training is done.\n")
     return 0

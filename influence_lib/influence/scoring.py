@@ -69,9 +69,11 @@ def self_influence(
         The images to score; H is fitted on the same images and draws, or on some of them.
     perturbation : Perturbation
         What makes x̂ from x.
-    loss : {"cosine", "mse", "ntxent"}
-        What is differentiated: the papers' cosine distance, the mean squared difference of the representations, or
-        SimCLR's loss of the pair among fixed negatives (`influence_lib.influence.views.losses.NTXent`).
+    loss : {"cosine", "mse", "ntxent", "cross_entropy"}
+        What is differentiated: the papers' cosine distance, the mean squared difference of the representations,
+        SimCLR's loss of the pair among fixed negatives (`influence_lib.influence.views.losses.NTXent`), or, where the
+        encoder is a classifier that returns logits, the mean of its losses at both views. With a `GaussianNoise(0, 0)`
+        that is the loss of the image itself, of which Koh and Liang (2017) wrote.
     views : {"one", "two"}
         Compare (x, x̂), as the papers do, or two perturbed copies (x̂, x̂').
     curvature : str

@@ -2,6 +2,7 @@
 
 from influence_lib.pretrain.augment import AugmentationSettings
 from influence_lib.pretrain.checkpoints import load_checkpoint
+from influence_lib.pretrain.classifiers import Classifier, Schedule, build_classifier, train_classifier
 from influence_lib.pretrain.collapse import effective_rank, has_collapsed, spread
 from influence_lib.pretrain.encoders import Encoder, build_encoder
 from influence_lib.pretrain.evaluate import both_accuracies, embed, knn_accuracy, linear_accuracy
@@ -18,10 +19,13 @@ __all__ = [
     "METHODS",
     "SHIPPED",
     "AugmentationSettings",
+    "Classifier",
     "Encoder",
     "Recipe",
+    "Schedule",
     "Trial",
     "both_accuracies",
+    "build_classifier",
     "build_encoder",
     "effective_rank",
     "embed",
@@ -37,5 +41,6 @@ __all__ = [
     "spread",
     "stored_encoder",
     "stored_untrained",
+    "train_classifier",
     "trials",
 ]

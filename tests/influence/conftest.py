@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from influence_lib.data import ImageSet
 from influence_lib.influence import GaussianNoise, Perturbation
 from influence_lib.influence.views.gradients import Factors, tracked_layers
-from influence_lib.influence.views.losses import COSINE, MSE, Loss, NTXent
+from influence_lib.influence.views.losses import COSINE, MSE, CrossEntropy, Loss, NTXent
 from influence_lib.influence.views.pairs import Pairs
 from influence_lib.influence.views.source import GradientSource
 from influence_lib.influence.views.two_views import TwoViews
@@ -103,6 +103,8 @@ def double_source(
     """Return where the gradients of `self_influence` come from, in float64."""
     encoder = encoder.double().eval()
     form: Loss = COSINE if loss == "cosine" else MSE
+    if loss == "cross_entropy":
+        form = CrossEntropy(images.ids, images.labels)
     if loss == "ntxent":
         negatives = images.subset(
             images.ids.argsort()
@@ -144,9 +146,13 @@ def gauss_newton(loss: Loss, left: Tensor, right: Tensor, own: int) -> Tensor:
     if loss is MSE:
         J = jacobian(lambda x, y: x - y)
         return 2 / len(left) * J.T @ J
-    assert isinstance(loss, NTXent)
     H = torch.zeros(2 * len(left), 2 * len(left), dtype=left.dtype)
-    for function in (lambda x, y: logits(loss, x, y, own), lambda x, y: logits(loss, y, x, own)):
+    if isinstance(loss, CrossEntropy):
+        functions = [lambda x, y: x, lambda x, y: y]
+    else:
+        assert isinstance(loss, NTXent)
+        functions = [lambda x, y: logits(loss, x, y, own), lambda x, y: logits(loss, y, x, own)]
+    for function in functions:
         J, p = jacobian(function), function(left, right).softmax(0)
         H += 0.5 * J.T @ (p.diag() - p[:, None] * p) @ J
     return H

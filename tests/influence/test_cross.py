@@ -1,8 +1,11 @@
 """Cross-influence against self-influence and against explicit gradients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from influence_lib.errors import InputError
 from influence_lib.influence import CrossInfluence, cross, cross_influence, self_influence, stored_cross_influence
@@ -50,6 +53,37 @@ def test_queries_from_elsewhere_meet_the_curvature_of_the_images(net, images, cu
     torch.testing.assert_close(
         alone.values[0], together.values[1], rtol=1e-4, atol=1e-4 * float(together.values[1].abs().max())
     )
+
+
+def test_of_a_classifier_it_is_the_influence_function_of_koh_and_liang():
+    """∇L(query)ᵀ (F + λI)⁻¹ ∇L(image) of the cross-entropies, with their own labels, by autograd and a dense matrix."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2)).eval()
+    images, queries = noise_images(20, size=2), noise_images(5, size=2, seed=1)
+    queries = replace(queries, labels=1 - queries.labels)  # the same ids with other labels
+
+    def gradients(each):
+        losses = F.cross_entropy(net(each.images.double() / 255), each.labels, reduction="none")
+        return torch.stack(
+            [
+                torch.cat([g.flatten() for g in torch.autograd.grad(x, net.parameters(), retain_graph=True)])
+                for x in losses
+            ]
+        )
+
+    net.double()
+    g, asked = gradients(images), gradients(queries)
+    damped = g.T @ g / len(g) + 0.1 * torch.eye(g.shape[1], dtype=g.dtype)
+    found = cross_influence(
+        net, queries, images, GaussianNoise(0, 0), "cross_entropy", curvature="exact", damping=0.1, progress=False
+    )
+    torch.testing.assert_close(found.values.double(), asked @ torch.linalg.solve(damped, g.T), rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_needs_a_logit_for_every_label(net, images):
+    wrong = replace(images, labels=images.labels + 5, class_names=tuple("abcdefg"))
+    with pytest.raises(InputError, match="the range of labels is 'from 5 to 6', but it must be within 0 to 4"):
+        cross_influence(net, wrong, wrong, loss="cross_entropy", progress=False)
 
 
 def test_batches_and_order_do_not_matter(net, images, monkeypatch):

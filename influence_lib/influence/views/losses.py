@@ -22,6 +22,7 @@ from influence_lib.device import doubled
 __all__ = [
     "LOSSES",
     "TEMPERATURE",
+    "CrossEntropy",
     "Loss",
     "NTXent",
     "SquaredResidual",
@@ -30,7 +31,7 @@ __all__ = [
     "two_view_loss",
 ]
 
-LOSSES = ("cosine", "mse", "ntxent")
+LOSSES = ("cosine", "mse", "ntxent", "cross_entropy")
 TEMPERATURE = 0.2  # of SimCLR's loss, in the paper's Table 2
 # in units of the machine precision: equal rows of a batch come out up to 1.3 apart, one grey level in a pixel 8 or more
 ROUNDING = 4.0
@@ -172,8 +173,71 @@ COSINE = SquaredResidual(_cosine_residual, _cosine_stationary)
 MSE = SquaredResidual(_mse_residual, agree)
 
 
+class CrossEntropies:
+    """The mean of the cross-entropies of an image's two views, over the same classes.
+
+    A subclass says which classes there are, and which was observed.
+    """
+
+    def log_probabilities(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return B×2×C: for either view, of each class."""
+        raise NotImplementedError
+
+    def observed(self, ids: Sequence[int], device: torch.device) -> Tensor:
+        """Return the class that was observed of each image, int64, B."""
+        raise NotImplementedError
+
+    def residual(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return √(2p), p the probabilities of both views: B×2C.
+
+        For one cross-entropy it would be 2√p, because Fisher's matrix Σ p ∂log p ∂log pᵀ is 4 Σ ∂√p ∂√pᵀ; this
+        loss is the mean of two.
+        """
+        return 2**0.5 * (0.5 * self.log_probabilities(left, right, ids)).exp().flatten(1)
+
+    def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return the mean cross-entropy of the two views."""
+        log_probabilities = self.log_probabilities(left, right, ids)
+        observed = self.observed(ids, left.device)[:, None, None].expand(-1, 2, 1)
+        return -0.5 * log_probabilities.gather(2, observed).sum(dim=(1, 2))
+
+    def sampled(self, left: Tensor, right: Tensor, ids: Sequence[int], rngs: Sequence[np.random.Generator]) -> Tensor:
+        """Return the cross-entropy of both views with classes drawn from the probabilities that the model gives.
+
+        Each view's cross-entropy enters the loss by a half, so its score enters by √½: the mean of two Hessians.
+        """
+        log_probabilities = self.log_probabilities(left, right, ids)
+        cumulative = doubled(log_probabilities.detach()).exp().cumsum(dim=2)
+        uniform = torch.tensor(np.stack([rng.random((2, 1)) for rng in rngs]), device=cumulative.device)
+        drawn = torch.searchsorted(cumulative, uniform * cumulative[:, :, -1:]).clamp_(max=cumulative.shape[2] - 1)
+        return -(0.5**0.5) * log_probabilities.gather(2, drawn.to(left.device)).sum(dim=(1, 2))
+
+
 @dataclass(frozen=True)
-class NTXent:
+class CrossEntropy(CrossEntropies):
+    """The loss of a classifier: what it returns are logits, one a class.
+
+    Attributes
+    ----------
+    ids, labels : Tensor
+        int64, N: of the images that have a loss.
+    """
+
+    ids: Tensor
+    labels: Tensor
+
+    def log_probabilities(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return B×2×C: for either view, of each class."""
+        return F.log_softmax(torch.stack([left, right], dim=1), dim=2)
+
+    def observed(self, ids: Sequence[int], device: torch.device) -> Tensor:
+        """Return the labels, B."""
+        places = torch.searchsorted(self.ids, torch.tensor(ids), sorter=self.ids.argsort())
+        return self.labels[self.ids.argsort()[places]].to(device)
+
+
+@dataclass(frozen=True)
+class NTXent(CrossEntropies):
     """SimCLR's loss of one image among fixed negatives.
 
     The loss of SimCLR belongs to a batch: each image is told from the others in it, so its gradient depends on them.
@@ -195,30 +259,7 @@ class NTXent:
     negative_ids: Tensor
     temperature: float = TEMPERATURE
 
-    def residual(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
-        """Return √(2p), p the probabilities of both views: B×2(1 + M).
-
-        For one cross-entropy it would be 2√p, because Fisher's matrix Σ p ∂log p ∂log pᵀ is 4 Σ ∂√p ∂√pᵀ; this
-        loss is the mean of two.
-        """
-        return 2**0.5 * (0.5 * self._log_probabilities(left, right, ids)).exp().flatten(1)
-
-    def values(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
-        """Return the mean cross-entropy of the two views."""
-        return -0.5 * self._log_probabilities(left, right, ids)[:, :, 0].sum(dim=1)
-
-    def sampled(self, left: Tensor, right: Tensor, ids: Sequence[int], rngs: Sequence[np.random.Generator]) -> Tensor:
-        """Return the cross-entropy of both views with partners drawn from the probabilities that the model gives.
-
-        Each view's cross-entropy enters the loss by a half, so its score enters by √½: the mean of two Hessians.
-        """
-        log_probabilities = self._log_probabilities(left, right, ids)
-        cumulative = doubled(log_probabilities.detach()).exp().cumsum(dim=2)
-        uniform = torch.tensor(np.stack([rng.random((2, 1)) for rng in rngs]), device=cumulative.device)
-        drawn = torch.searchsorted(cumulative, uniform * cumulative[:, :, -1:]).clamp_(max=cumulative.shape[2] - 1)
-        return -(0.5**0.5) * log_probabilities.gather(2, drawn.to(left.device)).sum(dim=(1, 2))
-
-    def _log_probabilities(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
+    def log_probabilities(self, left: Tensor, right: Tensor, ids: Sequence[int]) -> Tensor:
         """Return B×2×(1 + M): for either view, of its partner and of each negative."""
         views = _direction(torch.stack([left, right], dim=1))
         partner = (views[:, :1] * views[:, 1:]).sum(dim=2, keepdim=True).expand(-1, 2, 1)
@@ -226,3 +267,7 @@ class NTXent:
         own = torch.tensor(ids, device=left.device)[:, None, None] == self.negative_ids.to(left.device)
         others = others.masked_fill(own, -torch.inf)
         return F.log_softmax(torch.cat([partner, others], dim=2) / self.temperature, dim=2)
+
+    def observed(self, ids: Sequence[int], device: torch.device) -> Tensor:
+        """Return 0 for each image: its partner is the first class."""
+        return torch.zeros(len(ids), dtype=torch.int64, device=device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from influence_lib.data import ImageSet
 from influence_lib.errors import reject
 from influence_lib.influence.views.gradients import Objective
-from influence_lib.influence.views.losses import COSINE, MSE, Loss, NTXent, SquaredResidual
+from influence_lib.influence.views.losses import COSINE, MSE, CrossEntropy, Loss, NTXent, SquaredResidual
 from influence_lib.influence.views.perturbations import view_pair
 from influence_lib.influence.views.two_views import TwoViews
 from influence_lib.pretrain import embed
@@ -45,12 +45,13 @@ def build_loss(
 
     Parameters
     ----------
-    loss : {"cosine", "mse", "ntxent"}
-        The cosine distance, the mean squared difference over the dimensions, or SimCLR's loss (`NTXent`).
+    loss : {"cosine", "mse", "ntxent", "cross_entropy"}
+        The cosine distance, the mean squared difference over the dimensions, SimCLR's loss (`NTXent`), or that of a
+        classifier (`CrossEntropy`).
     encoder : nn.Module
-        What represents the negatives.
+        What represents the negatives, or returns a logit for each class.
     images : ImageSet
-        What they are drawn from.
+        What the negatives are drawn from, and what has labels.
     seed : int
         Of the draw.
     device : torch.device
@@ -61,8 +62,14 @@ def build_loss(
     Raises
     ------
     InputError
-        If SimCLR's loss is asked of a single image.
+        If SimCLR's loss is asked of a single image, or a classifier's of images without labels or of other classes.
     """
+    if loss == "cross_entropy":
+        logits = embed(encoder, images.subset([0]), device=device, dtype=dtype).shape[1]
+        if not 0 <= int(images.labels.min()) <= int(images.labels.max()) < logits:
+            found = f"from {int(images.labels.min())} to {int(images.labels.max())}"
+            reject("the range of labels", found, f"within 0 to {logits - 1} with loss = 'cross_entropy'")
+        return CrossEntropy(images.ids, images.labels)
     if loss != "ntxent":
         return {"cosine": COSINE, "mse": MSE}[loss]
     if len(images) < 2:

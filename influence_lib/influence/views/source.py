@@ -10,7 +10,7 @@ from influence_lib.data import ImageSet
 from influence_lib.device import computing_dtypes, keep_freed_memory, resolve_device
 from influence_lib.influence.views.counted import counted_layers
 from influence_lib.influence.views.gradients import Factors, Layer, layer_factors
-from influence_lib.influence.views.losses import Loss
+from influence_lib.influence.views.losses import CrossEntropy, Loss
 from influence_lib.influence.views.pairs import PairBatch, Pairs, build_loss
 from influence_lib.influence.views.perturbations import Perturbation
 from influence_lib.influence.views.two_views import TwoViews
@@ -49,8 +49,9 @@ class GradientSource:
     share: float | None = None
 
     def with_images(self, images: ImageSet) -> "GradientSource":
-        """Return the same source for other images."""
-        return replace(self, pairs=replace(self.pairs, images=images))
+        """Return the same source for other images, whose labels are their own."""
+        loss = CrossEntropy(images.ids, images.labels) if isinstance(self.loss, CrossEntropy) else self.loss
+        return replace(self, pairs=replace(self.pairs, images=images), loss=loss)
 
     def with_perturbation(self, perturbation: Perturbation) -> "GradientSource":
         """Return the same source for views by another perturbation."""

@@ -18,8 +18,8 @@ class TwoViews:
     ----------
     perturbation : Perturbation
         What makes x̂ from x.
-    loss : {"cosine", "mse", "ntxent"}
-        Of the two representations.
+    loss : {"cosine", "mse", "ntxent", "cross_entropy"}
+        Of the two representations, or the mean of a classifier's two losses.
     views : {"one", "two"}
         Compare (x, x̂) or (x̂, x̂').
     draws, seed : int

@@ -12,7 +12,7 @@ from influence_lib.studies.removal.sentences import (
     missing_in_words,
     power_in_words,
 )
-from influence_lib.studies.removal.sweep import COLUMNS, RANKINGS, Sweep, retrain
+from influence_lib.studies.removal.sweep import COLUMNS, RANKINGS, Sweep
 
 __all__ = [
     "COLUMNS",
@@ -36,7 +36,6 @@ __all__ = [
     "predictions",
     "predictions_in_words",
     "progress_text",
-    "retrain",
     "tenths",
     "trainings_needed",
 ]

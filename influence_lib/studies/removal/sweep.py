@@ -1,29 +1,20 @@
-"""The sweep: trainings without some of the images, over arms and seeds, each a stored result.
+"""The sweep: trainings without some of the images, over arms and seeds, each a stored result."""
 
-Where the trainings run is joblib's business: in processes of this machine by default, on a Dask cluster within
-``joblib.parallel_config(backend="dask")``. What each stores is found by every other, so that a sweep that is stopped
-goes on where it stopped, and a training that is lost with its machine is run again.
-"""
-
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import joblib
 import pandas as pd
-from tqdm import tqdm
 
 from influence_lib import influence, store
-from influence_lib.errors import check_choice, check_integer, check_number, reject
+from influence_lib.errors import check_choice, check_integer, reject
 from influence_lib.influence import GaussianNoise, Perturbation, Scores
 from influence_lib.pretrain import METHODS, Encoder, Recipe
 from influence_lib.studies.removal.arms import Arm
 from influence_lib.studies.removal.retraining import Retraining
 from influence_lib.studies.scorer import Scorer
 
-__all__ = ["COLUMNS", "RANKINGS", "Sweep", "retrain"]
+__all__ = ["COLUMNS", "RANKINGS", "Sweep"]
 
 COLUMNS = ("method", "ranked by", "amount", "left out", "length", "training")
 REST = ("loss", "effective_rank", "steps")
@@ -183,67 +174,3 @@ class Sweep:
 def _rankings(sweep: Sweep, place: str, device: str) -> dict[str, Scores]:
     """Return the rankings of a sweep, read once by a process."""
     return sweep.rankings(place, device)
-
-
-def retrain(
-    retrainings: Sequence[Retraining],
-    place: str = "artifacts",
-    device: str = "auto",
-    workers: int = 1,
-    minutes: float | None = None,
-    progress: bool = True,
-) -> list[Retraining]:
-    """Run trainings, several at a time, and return those that were left when time was over.
-
-    Trainings run by joblib: in as many processes of this machine as there are workers, or wherever
-    ``joblib.parallel_config`` says.
-
-    Parameters
-    ----------
-    retrainings : sequence of Retraining
-        In the order in which they are begun.
-    place : {"artifacts", "results"}
-        Where new results are stored.
-    device : str
-        ``"auto"`` or a torch device.
-    workers : int
-        Trainings at a time.
-    minutes : float, optional
-        No training is begun after that.
-    progress : bool
-        Whether to show a progress bar over the trainings.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> retrain(sweep.retrainings()[:2])
-    []
-    """
-    workers = check_integer("workers", workers)
-    until = None if minutes is None else time.time() + 60 * check_number("minutes", minutes, above=0)
-    waiting = [each for each in dict.fromkeys(retrainings) if each.stored(device) is None]
-    left = []
-    with tqdm(total=len(waiting), unit="training", desc="trainings", disable=not progress) as bar:
-        for each, done in zip(waiting, _run(waiting, place, device, workers, until), strict=True):
-            left += [] if done else [each]
-            bar.update()
-    return left
-
-
-def _run(waiting: Sequence[Retraining], place: str, device: str, workers: int, until: float | None) -> Iterator[bool]:
-    """Yield of each training in turn whether it was run."""
-    # one at a time: a training is long, and what waits at a worker could not be taken by another
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1, pre_dispatch="n_jobs")
-    yield from parallel(joblib.delayed(_one)(each, place, device, until) for each in waiting)
-
-
-def _one(retraining: Retraining, place: str, device: str, until: float | None) -> bool:
-    """Run one training where the clock allows it, in whatever process this is."""
-    if until is not None and time.time() > until:
-        return False
-    retraining.run(place, device)
-    return True

@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from influence_lib.influence.views.losses import COSINE, MSE, TEMPERATURE, NTXent, two_view_loss
+from influence_lib.influence.views.losses import COSINE, MSE, TEMPERATURE, CrossEntropy, NTXent, two_view_loss
 from influence_lib.pretrain.solo import simclr_loss_func
 from tests.influence.conftest import gauss_newton, logits
 
 IDS = [3, 5, 8, 13]
+CLASSIFIER = CrossEntropy(torch.tensor([13, 5, 8, 3]), torch.tensor([2, 6, 0, 1]))
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -75,10 +76,10 @@ def test_an_image_is_not_its_own_negative(ntxent):
     assert changed.tolist() == [True, False, True, True]
 
 
-@pytest.mark.parametrize("name", ["cosine", "mse", "ntxent"])
+@pytest.mark.parametrize("name", ["cosine", "mse", "ntxent", "cross_entropy"])
 def test_an_images_value_and_target_are_its_own(name, ntxent):
     """Neither the other images of the batch nor their order matter."""
-    loss = {"cosine": COSINE, "mse": MSE, "ntxent": ntxent}[name]
+    loss = {"cosine": COSINE, "mse": MSE, "ntxent": ntxent, "cross_entropy": CLASSIFIER}[name]
     left, right = normal(2, 4, 7)
     order = [2, 0, 3]
     ids = [IDS[i] for i in order]
@@ -90,17 +91,17 @@ def test_an_images_value_and_target_are_its_own(name, ntxent):
     torch.testing.assert_close(some, targets[order])
 
 
-@pytest.mark.parametrize("name", ["cosine", "mse", "ntxent"])
+@pytest.mark.parametrize("name", ["cosine", "mse", "ntxent", "cross_entropy"])
 def test_losses_are_symmetric_in_their_views(name, ntxent):
-    loss = {"cosine": COSINE, "mse": MSE, "ntxent": ntxent}[name]
+    loss = {"cosine": COSINE, "mse": MSE, "ntxent": ntxent, "cross_entropy": CLASSIFIER}[name]
     left, right = normal(2, 4, 7)
     torch.testing.assert_close(loss.values(left, right, IDS), loss.values(right, left, IDS))
 
 
-@pytest.mark.parametrize("name", ["cosine", "mse", "ntxent"])
+@pytest.mark.parametrize("name", ["cosine", "mse", "ntxent", "cross_entropy"])
 def test_sampled_targets_have_the_exact_gauss_newton_matrix(name, ntxent):
     """One image 20,000 times, with a target of its own each time: moments of the score against their closed forms."""
-    loss, n = {"cosine": COSINE, "mse": MSE, "ntxent": ntxent}[name], 20_000
+    loss, n = {"cosine": COSINE, "mse": MSE, "ntxent": ntxent, "cross_entropy": CLASSIFIER}[name], 20_000
     x, y = normal(2, 7, seed=2)
     left, right = (z.repeat(n, 1).requires_grad_() for z in (x, y))
     loss.sampled(left, right, [5] * n, generators(n)).sum().backward()
@@ -111,6 +112,13 @@ def test_sampled_targets_have_the_exact_gauss_newton_matrix(name, ntxent):
     assert (scores.T @ scores / n - exact).norm() < 0.05 * exact.norm()
     # a score has mean zero, with a variance of tr(H)/n
     assert scores.mean(0).square().sum() < 4 * exact.trace() / n
+
+
+def test_a_classifiers_loss_is_the_mean_cross_entropy_of_both_views_with_the_images_own_labels():
+    left, right = normal(2, 4, 7)
+    labels = torch.tensor([1, 6, 0, 2])  # of the images 3, 5, 8 and 13
+    expected = sum(F.cross_entropy(view, labels, reduction="none") for view in (left, right)) / 2
+    torch.testing.assert_close(CLASSIFIER.values(left, right, IDS), expected)
 
 
 @pytest.mark.parametrize("name", ["cosine", "mse"])

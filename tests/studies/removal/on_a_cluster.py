@@ -12,7 +12,8 @@ import joblib
 from distributed import Client, LocalCluster
 
 from influence_lib.pretrain import Recipe
-from influence_lib.studies.removal import Arm, Sweep, retrain
+from influence_lib.studies.fanout import run_all
+from influence_lib.studies.removal import Arm, Sweep
 
 RECIPE = Recipe("simclr", "controlled", n=60, width=2, epochs=3, batch_size=10, precision="fp32")
 
@@ -38,7 +39,7 @@ if __name__ == "__main__":
         killer = threading.Thread(target=kill_one, args=(client, seen))
         killer.start()
         with joblib.parallel_config(backend="dask"):
-            left = retrain(sweep.retrainings(), workers=2, progress=False)
+            left = run_all(sweep.retrainings(), workers=2, progress=False)
         killer.join()
         after = done()
     json.dump({"left": len(left), "tasks": len(sweep.retrainings()), "seen": seen, "after": after}, sys.stdout)

@@ -6,7 +6,8 @@ import pytest
 
 from influence_lib import store
 from influence_lib.pretrain import Recipe
-from influence_lib.studies.removal import Sweep, group_changes, predictions, predictions_in_words, retrain, tenths
+from influence_lib.studies.fanout import run_all
+from influence_lib.studies.removal import Sweep, group_changes, predictions, predictions_in_words, tenths
 
 RECIPE = Recipe("simclr", "controlled", n=60, width=2, epochs=1, batch_size=10, precision="fp32")
 
@@ -50,9 +51,9 @@ def test_changes_are_those_between_two_trainings(tmp_path, monkeypatch):
     sweep = Sweep(RECIPE, (arms[0], arms[1], arms[10]), 1, RECIPE)
     assert group_changes(sweep).empty
     whole, lowest, highest = sweep.retrainings()
-    retrain([lowest], progress=False)
+    run_all([lowest], progress=False)
     assert group_changes(sweep).empty  # nothing to compare with
-    retrain([whole, highest], progress=False)
+    run_all([whole, highest], progress=False)
     found = group_changes(sweep)
     assert found["tenth"].tolist() == [1, 10]
     assert found["score"].is_monotonic_increasing

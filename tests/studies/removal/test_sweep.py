@@ -13,7 +13,8 @@ import influence_lib
 from influence_lib import influence, store
 from influence_lib.errors import InputError
 from influence_lib.pretrain import Recipe
-from influence_lib.studies.removal import COLUMNS, RANKINGS, Arm, Sweep, arms, planned, progress_text, retrain
+from influence_lib.studies.fanout import run_all
+from influence_lib.studies.removal import COLUMNS, RANKINGS, Arm, Sweep, arms, planned, progress_text
 
 RECIPE = Recipe("simclr", "controlled", n=60, width=2, epochs=1, batch_size=10, precision="fp32")
 SWEEP = Sweep(RECIPE, (Arm(), Arm(0.2), Arm(0.2, "raw loss")), 2, RECIPE)
@@ -59,12 +60,12 @@ def test_what_is_done_is_in_the_table_and_nothing_is_run_twice(repository):
     assert SWEEP.is_ranked() is True
     assert SWEEP.table().empty
     assert list(SWEEP.table().columns)[:6] == list(COLUMNS)
-    assert retrain(tasks[:3], progress=False) == []
+    assert run_all(tasks[:3], progress=False) == []
     table = SWEEP.table()
     assert table["left out"].tolist() == ["nothing", "random", "highest by raw loss"]
     assert table["training"].tolist() == [0, 0, 0]
     made = {entry.folder: entry.created for entry in store.entries() if entry.kind == "retraining"}
-    assert retrain(tasks, progress=False) == []
+    assert run_all(tasks, progress=False) == []
     assert len(SWEEP.table()) == 6
     after = {entry.folder: entry.created for entry in store.entries() if entry.kind == "retraining"}
     assert made.items() <= after.items()
@@ -72,7 +73,7 @@ def test_what_is_done_is_in_the_table_and_nothing_is_run_twice(repository):
 
 
 def test_no_training_is_begun_when_time_is_over(repository):
-    left = retrain(SWEEP.retrainings(), minutes=1e-9, progress=False)
+    left = run_all(SWEEP.retrainings(), minutes=1e-9, progress=False)
     assert len(left) == 6
     assert SWEEP.table().empty
 
@@ -83,7 +84,7 @@ def test_one_training_of_two_sweeps_is_run_once(repository):
         *one.retrainings(),
         *replace(SWEEP, arms=(Arm(), Arm(0.2), Arm(0.2, "JPEG size")), trainings=1).retrainings(),
     ]
-    retrain(tasks, progress=False)
+    run_all(tasks, progress=False)
     assert sum(entry.kind == "retraining" for entry in store.entries()) == 4  # all images and random ones are shared
 
 
@@ -91,11 +92,11 @@ def test_progress_says_what_is_left(repository):
     (before,) = planned([SWEEP])
     assert (before.done, before.left, before.ranked) == (0, 6, False)
     assert before.steps == 6 * 6
-    retrain(SWEEP.retrainings()[:2], progress=False)
+    run_all(SWEEP.retrainings()[:2], progress=False)
     (now,) = planned([SWEEP])
     assert (now.done, now.left, now.running, now.begun, now.ranked) == (2, 4, 0, 0, True)
     assert now.steps == 6 + 3 * 8  # all images: 6 batches once; without 12 of 60: 4 batches twice
-    retrain(SWEEP.retrainings(), progress=False)
+    run_all(SWEEP.retrainings(), progress=False)
     assert progress_text(planned([SWEEP])).endswith("Every training is done.")
 
 
@@ -118,9 +119,9 @@ def test_sweeps_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="trainings is 0"):
         replace(SWEEP, trainings=0)
     with pytest.raises(InputError, match="minutes is 0"):
-        retrain([], minutes=0)
+        run_all([], minutes=0)
     with pytest.raises(InputError, match="workers is 0"):
-        retrain([], workers=0)
+        run_all([], workers=0)
 
 
 def test_a_cluster_loses_a_worker_and_nothing_else(tmp_path):

@@ -1,0 +1,44 @@
+"""Which training images does a prediction depend on: methods, and two ways to judge them.
+
+A method gives T×N numbers (`attribute`). They are judged by what they predict for random halves of the images (`lds`),
+and by how few of the images that a method ranks first turn a prediction when they are left out or relabelled
+(`Support`).
+"""
+
+from influence_lib.studies.attribution.comparing import Duel, confirmed, duel, turned
+from influence_lib.studies.attribution.halves import Halves
+from influence_lib.studies.attribution.lds import by_target, ceiling, lds
+from influence_lib.studies.attribution.methods import METHODS, Method, attribute, signed_and_sparse, strongest
+from influence_lib.studies.attribution.models import datamodels, influence_function, trak
+from influence_lib.studies.attribution.similarity import between_directions, euclidean, exemplar_distance
+from influence_lib.studies.attribution.support import CHANGES, Found, Support, bisected
+from influence_lib.studies.attribution.training import ClassifierRecipe, Counterfactual, margins
+
+__all__ = [
+    "CHANGES",
+    "METHODS",
+    "ClassifierRecipe",
+    "Counterfactual",
+    "Duel",
+    "Found",
+    "Halves",
+    "Method",
+    "Support",
+    "attribute",
+    "between_directions",
+    "bisected",
+    "by_target",
+    "ceiling",
+    "confirmed",
+    "datamodels",
+    "duel",
+    "euclidean",
+    "exemplar_distance",
+    "influence_function",
+    "lds",
+    "margins",
+    "signed_and_sparse",
+    "strongest",
+    "trak",
+    "turned",
+]
