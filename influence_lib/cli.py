@@ -83,6 +83,12 @@ def _fairness(parser: ArgumentParser) -> None:
 
 
 def _sweep(parser: ArgumentParser) -> None:
+    _trainings(parser)
+    parser.set_defaults(run=_later("influence_lib.book.sweep_command", "sweep"))
+
+
+def _trainings(parser: ArgumentParser) -> None:
+    """Declare what every command that runs a chapter's trainings takes."""
     parser.add_argument("--profile", default="smoke", help="whose trainings: smoke, or a folder in profiles/")
     parser.add_argument(
         "--status", "--dry-run", action="store_true", help="say how far it is and how long the rest takes, and stop"
@@ -91,7 +97,11 @@ def _sweep(parser: ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, help="begin no training after that; the rest goes on another time")
     parser.add_argument("--device", help="auto, cpu, cuda, … (default: the profile's)")
     parser.add_argument("--root", type=Path, default=repository(), help=argparse.SUPPRESS)
-    parser.set_defaults(run=_later("influence_lib.book.sweep_command", "sweep"))
+
+
+def _attribution(parser: ArgumentParser) -> None:
+    _trainings(parser)
+    parser.set_defaults(run=_later("influence_lib.book.attribution_command", "attribution"))
 
 
 def _ledger(parser: ArgumentParser) -> None:
@@ -119,6 +129,7 @@ COMMANDS: dict[str, tuple[Callable[[ArgumentParser], None], str]] = {
     "theory": (_theory, "check every statement of the paper and print the verdicts"),
     "fairness": (_fairness, "say which groups are at the ends of the scores in a CSV"),
     "sweep": (_sweep, "train again without the images that chapter 10 leaves out"),
+    "attribution": (_attribution, "train classifiers without the images that chapter 13 leaves out"),
     "ledger": (_ledger, "print every row with the verdict that follows from the findings"),
     "book": (_book, "execute the notebooks that changed, render and check the book"),
 }

@@ -45,6 +45,7 @@ __all__ = [
     "get",
     "git_state",
     "load",
+    "manifest_seconds",
     "path",
     "repository",
     "revision",
@@ -277,6 +278,18 @@ def load(folder: str | Path) -> dict[str, Any]:
         if _checksum(folder / name) != expected:
             raise _damaged(folder, f"{name} differs from its checksum")
     return {Path(name).stem: _read(folder / name) for name in manifest["files"] if name != "settings.json"}
+
+
+def manifest_seconds(folder: str | Path) -> float:
+    """Return how long a stored result took to compute, in seconds.
+
+    Examples
+    --------
+    >>> stored = get({"kind": "example"}, lambda: {"value": 1.5}, root=folder)
+    >>> 0 <= manifest_seconds(find({"kind": "example"}, root=folder)) < 60
+    True
+    """
+    return float(json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))["seconds"])
 
 
 def _unwritable(path: Path, error: Exception) -> InputError:

@@ -16,6 +16,7 @@ with needed("influence_lib.figures", "run `pip install matplotlib`"):
         precision_recall_curves,
         representation_curves,
         training_curve,
+        turned_curves,
         upweighting,
     )
     from influence_lib.figures.distributions import log_score_violins, score_distributions
@@ -60,6 +61,7 @@ __all__ = [
     "score_against",
     "score_distributions",
     "training_curve",
+    "turned_curves",
     "two_trainings",
     "upweighting",
 ]

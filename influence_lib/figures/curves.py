@@ -21,6 +21,7 @@ __all__ = [
     "loss_curves",
     "precision_recall_curves",
     "training_curve",
+    "turned_curves",
     "upweighting",
 ]
 
@@ -292,6 +293,38 @@ def upweighting(θ: Array, objectives: Mapping[str, Array], weights: Array, exac
     for axis in (left, right):
         axis.grid(alpha=0.3)
         axis.legend(fontsize=SMALL)
+    return figure
+
+
+def turned_curves(panels: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
+    """Return the share of the predictions that so many changes turn, a step curve for each ranking, in panels.
+
+    Parameters
+    ----------
+    panels : mapping of str to mapping of str to DataFrame
+        What was changed → ranking → rows of `studies.attribution.turned`.
+
+    Raises
+    ------
+    InputError
+        If there is no panel or no ranking.
+
+    Examples
+    --------
+    >>> steps = pd.DataFrame({"size": [1, 8], "share": [0.1, 0.5], "low": [0, 0.2], "high": [0.3, 0.8]})
+    >>> turned_curves({"removal": {"random": steps}})
+    """
+    check_some("panels", panels)
+    figure, axes = grid(len(panels), HEIGHT, 2, sharey=True)
+    for axis, (title, curves) in zip(axes, panels.items(), strict=True):
+        for (name, rows), look in zip(curves.items(), looks("rankings", curves), strict=True):
+            colour, style = look.colour, look.line
+            axis.step(rows["size"], rows["share"], where="post", color=colour, linestyle=style, label=name)
+            axis.fill_between(rows["size"], rows["low"], rows["high"], step="post", color=colour, alpha=0.08)
+        axis.set_title(title, fontsize=LABEL)
+        axis.set(xlabel="images changed", ylim=(0, 1), xscale="symlog")
+    axes[0].set_ylabel("share of predictions turned", fontsize=LABEL)
+    legend_above(figure, axes[0])
     return figure
 
 

@@ -12,6 +12,7 @@ notebook with one sentence for each wrong value::
     scores = settings.scores(encoder, settings.some_images(1000))
 """
 
+from influence_lib.notebook.attributions import AttributionParameters
 from influence_lib.notebook.pages import files_shown, span, write_scores
 from influence_lib.notebook.parameters import Parameters
 from influence_lib.notebook.settings import (
@@ -29,6 +30,7 @@ from influence_lib.notebook.settings import (
 from influence_lib.notebook.sweeps import SweepParameters
 
 __all__ = [
+    "AttributionParameters",
     "EncoderParameters",
     "Encoders",
     "Epochs",

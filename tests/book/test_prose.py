@@ -33,7 +33,18 @@ def test_every_reference_has_an_address():
 def test_every_export_is_on_a_page():
     text = "".join(page.read_text(encoding="utf-8") for page in (BOOK / "api").glob("*.md"))
     rooms = ("data", "pretrain", "influence", "studies", "theory", "figures", "notebook", "book")
-    studies = ("bend", "bridges", "continual", "duplicates", "fairness", "patterns", "removal", "scoring", "trend")
+    studies = (
+        "attribution",
+        "bend",
+        "bridges",
+        "continual",
+        "duplicates",
+        "fairness",
+        "patterns",
+        "removal",
+        "scoring",
+        "trend",
+    )
     within = ("theory.curves", *(f"studies.{name}" for name in studies))
     for name in (*rooms, *within, "checkout", "errors", "estimate", "finding", "replication", "store"):
         assert f".. automodule:: influence_lib.{name}\n   :members:\n" in text

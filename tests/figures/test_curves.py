@@ -127,3 +127,15 @@ def test_a_group_is_drawn_in_its_panel_within_the_band_of_chance():
     draws_without_warnings(figure)
     with pytest.raises(InputError, match="the rows and columns of high"):
         figures.representation_curves(ratios, 0 * ratios, (0 * ratios).iloc[:1])
+
+
+def test_turned_predictions_are_steps_that_hold_until_the_next_size():
+    rows = pd.DataFrame({"size": [1, 8, 50], "share": [0.1, 0.5, 0.6], "low": [0, 0.2, 0.3], "high": [0.3, 0.8, 0.9]})
+    figure = figures.turned_curves({"removal": {"one": rows, "two": rows}, "mislabelling": {"one": rows}})
+    assert [axis.get_title() for axis in figure.axes] == ["removal", "mislabelling"]
+    line = labelled(figure.axes[0])["one"]
+    assert line.get_drawstyle() == "steps-post"
+    np.testing.assert_allclose(line.get_xydata(), rows[["size", "share"]])
+    draws_without_warnings(figure)
+    with pytest.raises(InputError, match="the number of entries of panels is 0"):
+        figures.turned_curves({})

@@ -10,20 +10,26 @@ from influence_lib.studies.attribution.halves import Halves
 from influence_lib.studies.attribution.lds import by_target, ceiling, lds
 from influence_lib.studies.attribution.methods import METHODS, Method, attribute, signed_and_sparse, strongest
 from influence_lib.studies.attribution.models import datamodels, influence_function, trak
+from influence_lib.studies.attribution.sentences import lds_in_words, missing_in_words, supports_in_words
 from influence_lib.studies.attribution.similarity import between_directions, euclidean, exemplar_distance
+from influence_lib.studies.attribution.study import CLASSIFIER, Answer, Question, Way
 from influence_lib.studies.attribution.support import CHANGES, Found, Support, bisected
 from influence_lib.studies.attribution.training import ClassifierRecipe, Counterfactual, margins
 
 __all__ = [
     "CHANGES",
+    "CLASSIFIER",
     "METHODS",
+    "Answer",
     "ClassifierRecipe",
     "Counterfactual",
     "Duel",
     "Found",
     "Halves",
     "Method",
+    "Question",
     "Support",
+    "Way",
     "attribute",
     "between_directions",
     "bisected",
@@ -36,9 +42,12 @@ __all__ = [
     "exemplar_distance",
     "influence_function",
     "lds",
+    "lds_in_words",
     "margins",
+    "missing_in_words",
     "signed_and_sparse",
     "strongest",
+    "supports_in_words",
     "trak",
     "turned",
 ]

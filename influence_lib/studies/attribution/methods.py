@@ -92,6 +92,12 @@ def _random(models: object, train: ImageSet, targets: ImageSet, seed: int, devic
     return torch.rand(len(targets), len(train), generator=torch.Generator().manual_seed(seed))
 
 
+def _same_class(models: object, train: ImageSet, targets: ImageSet, seed: int, device: str) -> Tensor:
+    """Return random scores of the images of the target's class, and 0 for all others."""
+    own = targets.labels[:, None] == train.labels[None]
+    return torch.where(own, _random(models, train, targets, seed, device), 0)
+
+
 METHODS: dict[str, Method] = {
     "exemplar SVM": Method(_by_distance(exemplar_distance), "encoder", distance=True),
     "Euclidean": Method(_by_distance(euclidean), "encoder", distance=True),
@@ -100,6 +106,7 @@ METHODS: dict[str, Method] = {
     "Datamodels": Method(_datamodels, "halves"),
     "EK-FAC": Method(_ekfac, "classifiers"),
     "two views": Method(_two_views, "encoder"),
+    "same class": Method(_same_class, "nothing"),
     "random": Method(_random, "nothing"),
 }
 """Name → how it is computed and from what. Without a model the distances are those of pixels."""

@@ -1,9 +1,7 @@
 """How far a sweep is, and how long the rest takes."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -11,6 +9,7 @@ from filelock import FileLock, Timeout
 from influence_lib.device import machine
 from influence_lib.errors import check_integer
 from influence_lib.pretrain.queue import seconds_a_step
+from influence_lib.store import manifest_seconds
 from influence_lib.studies.removal.retraining import Retraining
 from influence_lib.studies.removal.sweep import Sweep
 from influence_lib.text import duration
@@ -77,17 +76,12 @@ def _progress(sweep: Sweep, counted: set[Retraining], place: str, device: str) -
     waiting = [each for each, folder in zip(own, stored, strict=True) if folder is None]
     left = len(waiting) if ranked else len(sweep.arms) * sweep.trainings
     steps = sum(_steps_left(each, device) for each in waiting) if ranked else left * _steps(sweep)
-    taken = [_seconds(folder) for folder in stored if folder is not None]
+    taken = [manifest_seconds(folder) for folder in stored if folder is not None]
     a_step = np.mean(taken) / _steps(sweep) if taken else seconds_a_step(sweep.recipe, device) if left else 0.0
     name = f"{sweep.name}, equal {sweep.length}"
     running = sum(_is_running(each, device) for each in waiting)
     begun = sum(each.epochs_done(device) > 0 for each in waiting)
     return Progress(name, len(own) - len(waiting), running, begun, left, steps, float(steps * a_step), ranked)
-
-
-def _seconds(folder: Path) -> float:
-    """Return how long a stored result took."""
-    return float(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["seconds"])
 
 
 def _steps(sweep: Sweep) -> int:
