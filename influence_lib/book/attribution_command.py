@@ -60,6 +60,8 @@ def attribution(arguments: Namespace) -> int:
             rankings = {way.name: answers[way.name] for way in settings.rankings()}
             searches = question.supports(rankings, settings.changes)
             left = run_all(searches, settings.place, device, workers, arguments.minutes)
+            if not left:
+                question.summary(answers, rankings, settings.changes, settings.place, device)
     kind = "trainings on halves" if isinstance(next(iter(left), None), Counterfactual) else "searches"
     sys.stdout.write(f"{len(left)} {kind} are left.\n" if left else "Everything is done.\n")
     return 0

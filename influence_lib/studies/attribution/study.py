@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from influence_lib import store
 from influence_lib.data import ImageSet
 from influence_lib.errors import check_integer, reject
+from influence_lib.estimate import Estimate, share
 from influence_lib.pretrain import build_classifier, fingerprint
 from influence_lib.studies.attribution.halves import Halves
 from influence_lib.studies.attribution.lds import ceiling, lds
@@ -222,6 +224,52 @@ class Question:
             rows["ceiling"] = (ceiling(self.halves.repetitions(place, device)), float("nan"), float("nan"))
         return pd.DataFrame.from_dict(rows, orient="index", columns=["LDS", "seconds", "MB"])
 
+    def summary(
+        self,
+        answers: Mapping[str, Answer],
+        rankings: Mapping[str, Answer],
+        changes: Sequence[str] = CHANGES,
+        place: str = "artifacts",
+        device: str = "auto",
+    ) -> pd.DataFrame:
+        """Return what came out as one stored table, from which the findings of the ledger are made.
+
+        Parameters
+        ----------
+        answers, rankings : mapping of str to Answer
+            Name → what `answer` returned: of all ways, and of those whose supports were looked for. All searches must
+            be done, since a stored table is not made again.
+        changes, place, device
+            As in `supports` and `answer`.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``what`` (``LDS``, ``seconds`` or one of `CHANGES`), ``way`` and the fields of an Estimate. Of a
+            change it is the share of the targets that all candidates turn, with Wilson's interval over targets.
+        """
+        settings = {
+            "kind": "attribution-table",
+            "name": self.halves.recipe.name,
+            "ways": list(answers),
+            "rankings": list(rankings),
+            "changes": list(changes),
+            **self._asks(device),
+        }
+
+        def compute() -> dict[str, Any]:
+            table, rows = self.lds_table(answers, place, device), []
+            for way, found in table.iterrows():
+                rows.append({"what": "LDS", "way": way, **found["LDS"].describe()})
+                rows.append({"what": "seconds", "way": way, **Estimate.stated(found["seconds"]).describe()})
+            for change in changes:
+                for way, each in self.found(rankings, change, place, device).items():
+                    turned = share(np.array([support.size is not None for support in each]), "target")
+                    rows.append({"what": change, "way": way, **turned.describe()})
+            return {"table": pd.DataFrame(rows)}
+
+        return store.get(settings, compute, place)["table"]
+
     def pictures(self, answers: Mapping[str, Answer], place: int, most: int = 5) -> tuple[ImageSet, dict[str, Tensor]]:
         """Return a target and what rankings put first, as `figures.image_rows` takes them.
 
@@ -312,14 +360,21 @@ class Question:
             looks_at = fingerprint(self._encoder(way.by, encoders))
         else:
             looks_at = way.by
-        recipe = self.halves.recipe
         return {
             "kind": "attribution",
-            "name": "-".join([recipe.name, *re.findall(r"\w+", way.name.lower())]),
+            "name": "-".join([self.halves.recipe.name, *re.findall(r"\w+", way.name.lower())]),
             "method": way.method,
             "by": looks_at,
             "models": way.models,
             "every_class": way.every_class,
+            **self._options(way),
+            **self._asks(device),
+        }
+
+    def _asks(self, device: str) -> dict[str, Any]:
+        """Return what is asked, as settings of stored results."""
+        recipe = self.halves.recipe
+        return {
             "images": recipe.images().describe(),
             "targets": recipe.targets().describe(),
             "subsets": self.halves.subsets,
@@ -327,7 +382,6 @@ class Question:
             "times": self.halves.times,
             "asked": list(self.asked),
             "candidates": self._most(),
-            **self._options(way),
             **recipe.describe(device),
             **store.revision(REVISION),
         }

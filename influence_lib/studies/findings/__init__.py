@@ -2,13 +2,14 @@
 
 from influence_lib.studies.findings.committed import Results
 from influence_lib.studies.findings.copies import duplicates
-from influence_lib.studies.findings.experiments import bridges, continual, removal
+from influence_lib.studies.findings.experiments import attribution, bridges, continual, removal
 from influence_lib.studies.findings.several import replication
 from influence_lib.studies.findings.single import of_theory, pretraining, stability
 
 __all__ = ["STUDIES", "Results"]
 
 STUDIES = {
+    "attribution": attribution,
     "bridges": bridges,
     "continual": continual,
     "duplicates": duplicates,

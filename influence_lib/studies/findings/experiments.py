@@ -12,9 +12,22 @@ from influence_lib.studies.continual import AFTER
 from influence_lib.studies.findings.committed import Results
 from influence_lib.studies.pretraining import has_learned
 
-__all__ = ["bridges", "continual", "removal"]
+__all__ = ["attribution", "bridges", "continual", "removal"]
 
 LEAST = 2  # trainings for an interval
+
+
+def attribution(results: Results) -> dict[str, Finding]:
+    """Return what attribution gave, where its table is committed: LDS, seconds, and the share of predictions turned."""
+    stored = results.table("attribution-table")
+    if stored is None:
+        return {}
+    table, settings = stored
+    values: dict[str, dict[str, Estimate]] = {}
+    for row in table.to_dict("records"):
+        what, way = str(row.pop("what")).lower(), str(row.pop("way"))
+        values.setdefault(what, {})[way] = Estimate(**row)
+    return {name: Finding(each, int(settings["judged"])) for name, each in values.items()}
 
 
 def bridges(results: Results) -> dict[str, Finding]:

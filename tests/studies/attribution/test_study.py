@@ -133,6 +133,20 @@ def test_supports_are_compared_where_every_ranking_is_searched(question):
     assert len(question.parts(answers)) == len(question.halves.trainings()) + 8
 
 
+def test_the_summary_holds_lds_seconds_and_what_was_turned(question):
+    answers = {way.name: question.answer(way, ENCODERS) for way in (Way("random"), Way("Euclidean"))}
+    rankings = {"random": answers["random"]}
+    searches = question.supports(rankings, ("removal",))
+    run_all(searches, progress=False)
+    table = question.summary(answers, rankings, ("removal",)).set_index(["what", "way"])
+    turned = [search.run().size is not None for search in searches]
+    assert table.loc[("removal", "random"), "value"] == np.mean(turned)
+    assert table.loc[("LDS", "random"), "value"] == question.lds_table(answers).loc["random", "LDS"].value
+    assert table.loc[("seconds", "random"), "value"] == answers["random"].seconds
+    assert np.isnan(table.loc[("seconds", "ceiling"), "value"])
+    assert len(table) == 2 * 3 + 1
+
+
 def test_pictures_begin_with_the_target_and_show_the_strongest(question, recipe):
     answers = {"random": question.answer(Way("random"), ENCODERS)}
     images, rows = question.pictures(answers, 1, most=3)

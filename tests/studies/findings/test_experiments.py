@@ -6,7 +6,7 @@ from influence_lib import store
 from influence_lib.estimate import Estimate
 from influence_lib.studies.continual import AFTER
 from influence_lib.studies.findings import Results
-from influence_lib.studies.findings.experiments import bridges, continual, removal
+from influence_lib.studies.findings.experiments import attribution, bridges, continual, removal
 
 RNG = np.random.default_rng(0)
 
@@ -20,7 +20,7 @@ class Known:
 
     def table(self, kind, what=""):
         found = self.tables.get((kind, what))
-        return None if found is None else (found, {})
+        return None if found is None else (found, {"judged": 60})
 
     def retrainings(self):
         return self.rows
@@ -157,3 +157,16 @@ def test_committed_tables_and_trainings_are_read(tmp_path, monkeypatch):
         "knn": 0.4,
         "linear": 0.5,
     }
+
+
+def test_attribution_has_a_finding_for_lds_for_seconds_and_for_each_change():
+    rows = [
+        {"what": what, "way": way, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 100, "unit": "target"}
+        for what in ("LDS", "removal")
+        for way, value in (("TRAK", 0.3), ("random", 0.1))
+    ]
+    found = attribution(Known({("attribution-table", ""): pd.DataFrame(rows)}))
+    assert set(found) == {"lds", "removal"}
+    assert found["lds"].values["TRAK"] == Estimate(0.3, 0.2, 0.4, 100, "target")
+    assert found["removal"].trainings == 60
+    assert attribution(Known()) == {}
