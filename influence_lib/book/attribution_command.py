@@ -13,7 +13,7 @@ from influence_lib.errors import check_integer, check_number
 from influence_lib.notebook import AttributionParameters
 from influence_lib.pretrain.queue import shared_gpu
 from influence_lib.store import manifest_seconds
-from influence_lib.studies.attribution import Counterfactual
+from influence_lib.studies.attribution import Counterfactual, planted_table
 from influence_lib.studies.fanout import run_all
 from influence_lib.text import duration
 
@@ -46,7 +46,7 @@ def attribution(arguments: Namespace) -> int:
         check_number("--minutes", arguments.minutes, above=0)
     settings = settings_of(arguments.root, arguments.profile)
     device, question = arguments.device or settings.device, settings.question()
-    halves = question.halves.trainings()
+    halves = [*question.halves.trainings(), *settings.planted().halves.trainings()]
     sys.stdout.write(_progress(halves, workers, device) + "\n")
     sys.stdout.flush()
     if arguments.status:
@@ -56,6 +56,7 @@ def attribution(arguments: Namespace) -> int:
         left: list = run_all(halves, "artifacts", device, workers, arguments.minutes)
         if not left:
             question.halves.logits(settings.place, device)
+            planted_table(settings.planted(), settings.planted_ways(), {}, settings.place, device)
             answers = settings.answers()
             rankings = {way.name: answers[way.name] for way in settings.rankings()}
             searches = question.supports(rankings, settings.changes)

@@ -322,7 +322,7 @@ def turned_curves(panels: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
             axis.step(rows["size"], rows["share"], where="post", color=colour, linestyle=style, label=name)
             axis.fill_between(rows["size"], rows["low"], rows["high"], step="post", color=colour, alpha=0.08)
         axis.set_title(title, fontsize=LABEL)
-        axis.set(xlabel="images changed", ylim=(0, 1), xscale="symlog")
+        axis.set(xlabel="images changed", ylim=(-0.02, 1.02), xscale="symlog")
     axes[0].set_ylabel("share of predictions turned", fontsize=LABEL)
     legend_above(figure, axes[0])
     return figure

@@ -14,6 +14,7 @@ from influence_lib.studies.attribution import (
     Answer,
     ClassifierRecipe,
     Halves,
+    PlantedRecipe,
     Question,
     Way,
     missing_in_words,
@@ -23,6 +24,9 @@ with needed("A notebook", "run `pip install pydantic`"):
     from pydantic import AfterValidator, BeforeValidator, Field
 
 __all__ = ["AttributionParameters"]
+
+
+PLANTED = 500  # drawn images beside the copies, at most
 
 
 def _known(value: str) -> str:
@@ -41,10 +45,11 @@ class AttributionParameters(TrainingsParameters):
 
     Examples
     --------
-    >>> asked = {"encoders": "simclr, untrained", "architecture": "resnet9", "classifier_width": 2,
-    ...          "classifier_epochs": 1, "classifier_batch": 10, "classifier_lr": 0.1, "targets_of_class": 1,
-    ...          "subsets": 8, "judged": 3, "repeated": 2, "times": 2, "models": 2, "dimension": 8, "asked": 2,
-    ...          "candidates": 4, "budget": 1, "trainings_a_test": 1, "changes": "removal", "train": False}
+    >>> asked = {"encoders": "simclr, untrained", "architecture": "resnet9", "changes": "removal", "train": False}
+    >>> asked |= {"classifier_width": 2, "classifier_epochs": 1, "classifier_batch": 10, "classifier_lr": 0.1}
+    >>> asked |= {"targets_of_class": 1, "subsets": 8, "judged": 3, "repeated": 2, "times": 2, "models": 2}
+    >>> asked |= {"dimension": 8, "asked": 2, "candidates": 4, "budget": 1, "trainings_a_test": 1}
+    >>> asked |= {"planted_copies": 2, "planted_subsets": 3}
     >>> [way.name for way in AttributionParameters.check(given | asked).ways()][:3]
     ['exemplar SVM (SimCLR)', 'Euclidean (SimCLR)', 'exemplar SVM (untrained)']
     """
@@ -66,6 +71,8 @@ class AttributionParameters(TrainingsParameters):
     budget: int = Field(ge=1)
     trainings_a_test: int = Field(ge=1)
     changes: Changes
+    planted_copies: int = Field(ge=1)
+    planted_subsets: int = Field(ge=3)
     train: bool
 
     def classifier(self) -> ClassifierRecipe:
@@ -117,6 +124,27 @@ class AttributionParameters(TrainingsParameters):
         learned = [Way("TRAK", models=self.models), Way("Datamodels", models=max(5, self.subsets - self.judged))]
         return [*near, *learned, Way("random"), Way("exemplar SVM", first, every_class=True)]
 
+    def planted(self) -> Question:
+        """Return the question of drawn images among which are copies of the targets."""
+        own = self.classifier()
+        n = min(self.n, PLANTED)
+        recipe = PlantedRecipe(
+            "controlled",
+            n,
+            self.targets_of_class,
+            own.architecture,
+            own.width,
+            own.schedule,
+            copies=self.planted_copies,
+        )
+        halves = Halves(recipe, self.planted_subsets)
+        return Question(halves, self.planted_subsets, dimension=min(n, self.dimension), factor_pairs=self.factor_pairs)
+
+    def planted_ways(self) -> tuple[Way, ...]:
+        """Return the ways that are asked for the copies."""
+        trained = (Way(method, models=self.models) for method in ("TRAK", "EK-FAC"))
+        return (Way("Euclidean", CLASSIFIER), Way("Euclidean"), *trained, Way("same class"), Way("random"))
+
     def answers(self) -> dict[str, Answer]:
         """Return what all ways say, computed where it is not stored."""
         question, encoders = self.question(), self.compared()
@@ -139,8 +167,10 @@ class AttributionParameters(TrainingsParameters):
         """Return whether the trainings on halves and all answers are stored."""
         question, encoders = self.question(), self.compared()
         ways = dict.fromkeys([*self.ways(), *self.rankings()])
-        halves = question.halves.stored(self.device) is not None
-        return halves and all(question.is_answered(way, encoders, self.device) for way in ways)
+        halves = (question.halves, self.planted().halves)
+        return all(each.stored(self.device) is not None for each in halves) and all(
+            question.is_answered(way, encoders, self.device) for way in ways
+        )
 
     def compared(self) -> dict[str, nn.Module]:
         """Return title → the first training of each encoder."""

@@ -28,6 +28,8 @@ GIVEN = SHARED | {
     "budget": 2,
     "trainings_a_test": 1,
     "changes": "removal",
+    "planted_copies": 2,
+    "planted_subsets": 3,
     "train": False,
 }
 
@@ -64,9 +66,19 @@ def test_nothing_is_computed_that_was_not_asked_for(tmp_path, monkeypatch):
     AttributionParameters.check(few | {"train": True}).check_answered()
     run_all(settings.question().halves.trainings(), progress=False)
     settings.question().halves.logits()
+    settings.planted().halves.logits()
     answers = settings.answers()
     assert set(answers) == {way.name for way in [*settings.ways(), *settings.rankings()]}
     settings.check_answered()
+
+
+def test_copies_are_planted_among_drawn_images():
+    question = AttributionParameters.check(GIVEN | {"n": 5000, "dimension": 1024}).planted()
+    recipe = question.halves.recipe
+    assert (recipe.dataset, len(recipe.images()), question.dimension) == ("controlled", 500 + 2 * 20, 500)
+    assert (question.halves.subsets, question.judged) == (3, 3)
+    names = [way.name for way in AttributionParameters.check(GIVEN).planted_ways()]
+    assert names[2:4] == ["TRAK (3 models)", "EK-FAC (3 models)"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from influence_lib.studies.attribution.halves import Halves
 from influence_lib.studies.attribution.lds import by_target, ceiling, lds
 from influence_lib.studies.attribution.methods import METHODS, Method, attribute, signed_and_sparse, strongest
 from influence_lib.studies.attribution.models import datamodels, influence_function, trak
+from influence_lib.studies.attribution.planted import PlantedRecipe, copies_named, planted_table
 from influence_lib.studies.attribution.sentences import lds_in_words, missing_in_words, supports_in_words
 from influence_lib.studies.attribution.similarity import between_directions, euclidean, exemplar_distance
 from influence_lib.studies.attribution.study import CLASSIFIER, Answer, Question, Way
@@ -27,6 +28,7 @@ __all__ = [
     "Found",
     "Halves",
     "Method",
+    "PlantedRecipe",
     "Question",
     "Support",
     "Way",
@@ -36,6 +38,7 @@ __all__ = [
     "by_target",
     "ceiling",
     "confirmed",
+    "copies_named",
     "datamodels",
     "duel",
     "euclidean",
@@ -45,6 +48,7 @@ __all__ = [
     "lds_in_words",
     "margins",
     "missing_in_words",
+    "planted_table",
     "signed_and_sparse",
     "strongest",
     "supports_in_words",

@@ -254,7 +254,7 @@ class Question:
             "ways": list(answers),
             "rankings": list(rankings),
             "changes": list(changes),
-            **self._asks(device),
+            **self.describe(device),
         }
 
         def compute() -> dict[str, Any]:
@@ -309,17 +309,12 @@ class Question:
 
     def _computed(self, way: Way, encoders: Mapping[str, nn.Module], device: str) -> dict[str, Any]:
         train, targets = self.halves.recipe.images(), self.halves.recipe.targets()
-        known, models = METHODS[way.method], self._models(way, encoders, device)
+        models = self._models(way, encoders, device)
         started = time.monotonic()
-        if isinstance(models, Halves):
-            scores = attribute(way.method, models, train, targets, device=device)
-        else:
-            scores = attribute(way.method, models, train, targets, device=device, **self._options(way))
-        among = scores
-        if known.distance:
-            if way.method == "exemplar SVM" and not way.every_class:
-                assert not isinstance(models, Halves)
-                among = attribute(way.method, models, train, targets, device=device, same_class=True)
+        among = scores = self._attributed(way, models, device)
+        if way.method == "exemplar SVM" and not way.every_class:
+            among = attribute(way.method, models, train, targets, device=device, same_class=True)
+        if METHODS[way.method].distance:
             scores = signed_and_sparse(scores, train, targets)
         seconds = time.monotonic() - started
         asked = list(self.asked)
@@ -328,6 +323,20 @@ class Question:
         values = {"sums": sums, "ranked": torch.tensor(ranked, dtype=torch.int32).view(len(asked), -1)}
         kept = _bytes(models, len(train) * self.dimension if way.method == "TRAK" else 0)
         return {"answer": values, "cost": {"seconds": seconds, "bytes": kept}, "way": way.name}
+
+    def scores(self, way: Way, encoders: Mapping[str, nn.Module], device: str = "auto") -> Tensor:
+        """Return scores that add up, float32, T×N: those that LDS sums; distances are made ones (`signed_and_sparse`).
+
+        The parameters are those of `answer`; nothing is stored.
+        """
+        found = self._attributed(way, self._models(way, encoders, device), device)
+        if not METHODS[way.method].distance:
+            return found
+        return signed_and_sparse(found, self.halves.recipe.images(), self.halves.recipe.targets())
+
+    def _attributed(self, way: Way, models: Sequence[nn.Module] | Halves, device: str) -> Tensor:
+        train, targets = self.halves.recipe.images(), self.halves.recipe.targets()
+        return attribute(way.method, models, train, targets, device=device, **self._options(way))
 
     def _most(self) -> int:
         """Return how many candidates every target has."""
@@ -368,11 +377,11 @@ class Question:
             "models": way.models,
             "every_class": way.every_class,
             **self._options(way),
-            **self._asks(device),
+            **self.describe(device),
         }
 
-    def _asks(self, device: str) -> dict[str, Any]:
-        """Return what is asked, as settings of stored results."""
+    def describe(self, device: str = "auto") -> dict[str, Any]:
+        """Return what is asked as JSON-able values."""
         recipe = self.halves.recipe
         return {
             "images": recipe.images().describe(),

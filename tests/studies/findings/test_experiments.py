@@ -167,6 +167,7 @@ def test_attribution_has_a_finding_for_lds_for_seconds_and_for_each_change():
     ]
     found = attribution(Known({("attribution-table", ""): pd.DataFrame(rows)}))
     assert set(found) == {"lds", "removal"}
-    assert found["lds"].values["TRAK"] == Estimate(0.3, 0.2, 0.4, 100, "target")
+    trak = found["lds"].values["TRAK"]
+    assert (trak.value, trak.low, trak.high, trak.n) == pytest.approx((0.3, 0.2, 0.4, 100))
     assert found["removal"].trainings == 60
     assert attribution(Known()) == {}
