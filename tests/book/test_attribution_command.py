@@ -11,7 +11,14 @@ def elsewhere(tmp_path, monkeypatch):
     """Store in a folder, and ask as little as can be asked."""
     monkeypatch.setattr(store, "repository", lambda root=None: tmp_path)
     few = {"n": 60, "classifier_width": 2, "classifier_epochs": 1, "subsets": 8, "judged": 3, "repeated": 0}
-    few |= {"encoders": ("untrained",), "asked": 1, "budget": 1, "changes": ("removal",), "candidates": 4}
+    few |= {
+        "planted_subsets": 3,
+        "encoders": ("untrained",),
+        "asked": 1,
+        "budget": 1,
+        "changes": ("removal",),
+        "candidates": 4,
+    }
     settings = settings_of(repository(), "smoke").model_copy(update=few)
     monkeypatch.setattr("influence_lib.book.attribution_command.settings_of", lambda root, profile: settings)
     return tmp_path
@@ -25,17 +32,17 @@ def test_the_question_of_a_profile_is_that_of_its_chapter():
 def test_it_says_how_far_it_is_stops_in_time_and_goes_on(elsewhere, capsys):
     assert main(["attribution", "--status"]) == 0
     assert capsys.readouterr().out == (
-        "8 of 8 trainings on halves are left; how long one takes is said once one is done.\n"
+        "11 of 11 trainings on halves are left; how long one takes is said once one is done.\n"
     )
     assert store.entries(elsewhere) == []
     assert main(["attribution", "--minutes", "1e-9"]) == 0
-    assert capsys.readouterr().out.endswith("8 trainings on halves are left.\n")
+    assert capsys.readouterr().out.endswith("11 trainings on halves are left.\n")
     assert main(["attribution"]) == 0
     assert capsys.readouterr().out.endswith("Everything is done.\n")
     kinds = [entry.kind for entry in store.entries(elsewhere)]
     assert kinds.count("support") == 7
     assert main(["attribution", "--status"]) == 0
-    assert "0 of 8 trainings on halves are left; then come the searches" in capsys.readouterr().out
+    assert "0 of 11 trainings on halves are left; then come the searches" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
