@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from bench import _shared, pretrain
+from bench import _shared, attribution, pretrain
 
 
 def results(**changes):
@@ -113,3 +113,21 @@ def test_both_augmentations_draw_parameters_for_every_image(library):
     views = getattr(pretrain, f"{library}_views")(pretrain.AugmentationSettings())(image.expand(8, -1, -1, -1))
     assert views.shape == (8, 3, 32, 32)
     assert len({view.numpy().tobytes() for view in views}) == 8
+
+
+def test_the_cost_of_attribution_is_medians_of_seconds_and_the_largest_memory():
+    by_count = {
+        "1": {"seconds": [1.0, 3.0, 2.0], "mib": [1, 2, 3]},
+        "100": {"seconds": [9.0, 8.0, 7.0], "mib": [5, 1500, 7]},
+    }
+    shared = {"images": 5000, "width": 16, "targets": [1, 100], "rounds": 3, "machine": results()["machine"]}
+    table = attribution.report({**shared, "ways": {"TRAK (traker)": by_count}})
+    assert "| TRAK (traker) | 2.00 | 8.00 | 1,500 |" in table
+    assert "5,000 images, a ResNet-9 of width 16; medians of 3 rounds on Test CPU" in table
+
+
+def test_every_way_of_the_benchmark_attributes():
+    for way in attribution.WAYS:
+        seconds, mib = attribution._measured(way, 60, 2, 2, 8)
+        assert seconds > 0
+        assert mib >= 0
