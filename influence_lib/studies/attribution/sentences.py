@@ -83,7 +83,7 @@ def missing_in_words(parts: Sequence[Part], device: str = "auto") -> str:
     Parameters
     ----------
     parts : sequence of Part
-        As `Question.parts` returns them.
+        Such as `Halves.trainings` and `Question.supports`.
     device : str
         ``"auto"`` or a torch device.
 

@@ -21,13 +21,11 @@ from influence_lib.studies.attribution.lds import ceiling, lds
 from influence_lib.studies.attribution.methods import METHODS, attribute, signed_and_sparse, strongest
 from influence_lib.studies.attribution.support import CHANGES, Found, Support
 from influence_lib.studies.attribution.training import Counterfactual
-from influence_lib.studies.fanout import Part
 
 __all__ = ["Answer", "Question", "Way"]
 
 REVISION = 1  # of what an answer is made of; see `store.revision`
 CLASSIFIER = "the classifier"
-FEW = 1  # models of a method that needs no more
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Way:
 
     method: str
     by: str = ""
-    models: int = FEW
+    models: int = 1
     every_class: bool = False
 
     @property
@@ -59,7 +57,7 @@ class Way:
         if known.needs == "encoder":
             looks_at = self.by or "pixels"
         else:
-            looks_at = f"{self.models} models" if self.models > FEW else ""
+            looks_at = f"{self.models} models" if self.models > 1 else ""
         told = ", ".join(filter(None, [looks_at, "all classes" if self.every_class else ""]))
         return f"{self.method} ({told})" if told else self.method
 
@@ -201,10 +199,6 @@ class Question:
     def _support(self, name: str, answer: Answer, place: int, change: str) -> Support:
         ranked = tuple(answer.ranked[place].tolist())
         return Support(self.halves.recipe, self.asked[place], ranked, change, self.budget, self.trainings, name)
-
-    def parts(self, answers: Mapping[str, Answer], changes: Sequence[str] = CHANGES) -> list[Part]:
-        """Return all trainings and searches, for `fanout.run_all`: halves first."""
-        return [*self.halves.trainings(), *self.supports(answers, changes)]
 
     def lds_table(self, answers: Mapping[str, Answer], place: str = "artifacts", device: str = "auto") -> pd.DataFrame:
         """Return the LDS of some ways, the ceiling last where halves were trained several times.

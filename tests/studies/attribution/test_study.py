@@ -130,7 +130,6 @@ def test_supports_are_compared_where_every_ranking_is_searched(question):
     run_all(searches, progress=False)
     assert missing_in_words(searches) == ""
     assert question.found(answers, "removal")["random"][1] == searches[2].run()
-    assert len(question.parts(answers)) == len(question.halves.trainings()) + 8
 
 
 def test_the_summary_holds_lds_seconds_and_what_was_turned(question):
