@@ -44,7 +44,7 @@ def by_target(scores: Tensor, kept: Tensor, outputs: Tensor) -> Tensor:
     return torch.from_numpy(_spearman(predicted, outputs.double().numpy()))
 
 
-def lds(scores: Tensor, kept: Tensor, outputs: Tensor, seed: int = 0) -> Estimate:
+def lds(scores: Tensor, kept: Tensor, outputs: Tensor, seed: int = 0, against: Tensor | None = None) -> Estimate:
     """Return the mean LDS over targets with a 95 % bootstrap interval over targets *and* subsets.
 
     The targets share the subsets, so that averaging over them does not remove the chance in which subsets were drawn:
@@ -56,19 +56,24 @@ def lds(scores: Tensor, kept: Tensor, outputs: Tensor, seed: int = 0) -> Estimat
         Those of `by_target`.
     seed : int
         Of the bootstrap.
+    against : Tensor, optional
+        T×N, other scores: the estimate is by how much the LDS of `scores` is above theirs, in the same resamples.
 
     Examples
     --------
     >>> lds(scores, halves.kept, halves.outputs()).above(0)
     """
-    predicted, measured = _predicted(scores, kept, outputs), outputs.double().numpy()
+    predicted = [_predicted(each, kept, outputs) for each in (scores, against) if each is not None]
+    measured = outputs.double().numpy()
+
+    def mean(rows: np.ndarray, columns: np.ndarray) -> float:
+        reached = [_spearman(each[rows][:, columns], measured[rows][:, columns]).mean() for each in predicted]
+        return float(reached[0] - sum(reached[1:]))
+
     rng, (m, targets) = np.random.default_rng(seed), measured.shape
-    found = []
-    for _ in range(RESAMPLED):
-        rows, columns = rng.integers(m, size=m), rng.integers(targets, size=targets)
-        found.append(_spearman(predicted[rows][:, columns], measured[rows][:, columns]).mean())
+    found = [mean(_drawn(rng, m), _drawn(rng, targets)) for _ in range(RESAMPLED)]
     low, high = np.percentile(found, [2.5, 97.5])
-    value = float(_spearman(predicted, measured).mean())
+    value = mean(np.arange(m), np.arange(targets))
     return Estimate(value, min(float(low), value), max(float(high), value), targets, "target")
 
 
@@ -101,11 +106,15 @@ def ceiling(repetitions: Tensor, seed: int = 0) -> Estimate:
     measured, rng = repetitions.double().numpy(), np.random.default_rng(seed)
     found = []
     for _ in range(RESAMPLED):
-        rows, columns = rng.integers(subsets, size=subsets), rng.integers(targets, size=targets)
-        found.append(_root_of_reliability(measured[rows][:, :, columns]))
+        found.append(_root_of_reliability(measured[_drawn(rng, subsets)][:, :, _drawn(rng, targets)]))
     value = _root_of_reliability(measured)
     low, high = np.percentile(found, [2.5, 97.5])
     return Estimate(value, min(float(low), value), max(float(high), value), targets, "target")
+
+
+def _drawn(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return n of n positions, with repetitions."""
+    return np.asarray(rng.integers(n, size=n))
 
 
 def _root_of_reliability(measured: np.ndarray) -> float:

@@ -26,6 +26,7 @@ __all__ = ["Answer", "Question", "Way"]
 
 REVISION = 1  # of what an answer is made of; see `store.revision`
 CLASSIFIER = "the classifier"
+LESS = "LDS less TRAK"
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,9 @@ class Question:
         Returns
         -------
         DataFrame
-            Columns ``what`` (``LDS``, ``seconds`` or one of `CHANGES`), ``way`` and the fields of an Estimate. Of a
-            change it is the share of the targets that all candidates turn, with Wilson's interval over targets.
+            Columns ``what`` (``LDS``, ``LDS less TRAK``, ``seconds`` or one of `CHANGES`), ``way`` and the fields of an
+            Estimate. TRAK is that with the most models. Of a change it is the share of the targets that all candidates
+            turn, with Wilson's interval over targets.
         """
         settings = {
             "kind": "attribution-table",
@@ -256,6 +258,7 @@ class Question:
             for way, found in table.iterrows():
                 rows.append({"what": "LDS", "way": way, **found["LDS"].describe()})
                 rows.append({"what": "seconds", "way": way, **Estimate.stated(found["seconds"]).describe()})
+            rows += [{"what": LESS, "way": way, **each.describe()} for way, each in self._less(answers, place, device)]
             for change in changes:
                 for way, each in self.found(rankings, change, place, device).items():
                     turned = share(np.array([support.size is not None for support in each]), "target")
@@ -263,6 +266,19 @@ class Question:
             return {"table": pd.DataFrame(rows)}
 
         return store.get(settings, compute, place)["table"]
+
+    def _less(self, answers: Mapping[str, Answer], place: str, device: str) -> list[tuple[str, Estimate]]:
+        """Return by how much the LDS of each way is above that of the last way by TRAK, if there is one."""
+        traks = [name for name in answers if name.startswith("TRAK")]
+        if not traks:
+            return []
+        outputs, whole = self.halves.outputs(place, device)[-self.judged :], torch.eye(self.judged, dtype=torch.bool)
+        other = answers[traks[-1]].sums.T
+        return [
+            (name, lds(answer.sums.T, whole, outputs, against=other))
+            for name, answer in answers.items()
+            if name != traks[-1]
+        ]
 
     def pictures(self, answers: Mapping[str, Answer], place: int, most: int = 5) -> tuple[ImageSet, dict[str, Tensor]]:
         """Return a target and what rankings put first, as `figures.image_rows` takes them.

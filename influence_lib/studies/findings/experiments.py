@@ -18,14 +18,17 @@ LEAST = 2  # trainings for an interval
 
 
 def attribution(results: Results) -> dict[str, Finding]:
-    """Return what attribution gave, where its table is committed: LDS, seconds, and the share of predictions turned."""
+    """Return what attribution gave, where its table is committed: LDS, seconds, and the share of predictions turned.
+
+    Each has a value for each way.
+    """
     stored = results.table("attribution-table")
     if stored is None:
         return {}
     table, settings = stored
     values: dict[str, dict[str, Estimate]] = {}
     for row in table.to_dict("records"):
-        what, way = str(row.pop("what")).lower(), str(row.pop("way"))
+        what, way = _key(str(row.pop("what"))), str(row.pop("way"))
         values.setdefault(what, {})[way] = Estimate(**row)
     return {name: Finding(each, int(settings["judged"])) for name, each in values.items()}
 

@@ -48,6 +48,18 @@ def test_the_interval_is_over_targets_and_subsets():
     assert covered >= 50  # by chance 57 of 60; intervals over targets alone have no width here
 
 
+def test_a_difference_is_of_the_same_resamples():
+    weights, kept, outputs = world(0)
+    other = weights + torch.randn(weights.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one, two = (lds(each, kept, outputs[:, 0]) for each in (weights, other))
+    less = lds(weights, kept, outputs[:, 0], against=other)
+    assert less.value == pytest.approx(one.value - two.value)
+    assert less.above(0)
+    assert less.margin < (one.margin**2 + two.margin**2) ** 0.5  # the chance that both share is gone
+    same = lds(weights, kept, outputs[:, 0], against=weights)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("noise", [0.0, 3.0, 8.0])
 def test_the_ceiling_is_what_the_true_weights_reach(noise):
     weights, kept, outputs = world(3, m=400, targets=8, noise=noise, times=4)

@@ -143,7 +143,12 @@ def test_the_summary_holds_lds_seconds_and_what_was_turned(question):
     assert table.loc[("LDS", "random"), "value"] == question.lds_table(answers).loc["random", "LDS"].value
     assert table.loc[("seconds", "random"), "value"] == answers["random"].seconds
     assert np.isnan(table.loc[("seconds", "ceiling"), "value"])
-    assert len(table) == 2 * 3 + 1
+    assert len(table) == 2 * 3 + 1  # without TRAK nothing is compared with it
+    with_trak = answers | {"TRAK": question.answer(Way("TRAK"), ENCODERS)}
+    less = question.summary(with_trak, rankings, ("removal",)).set_index(["what", "way"]).loc["LDS less TRAK", "value"]
+    values = question.lds_table(with_trak)["LDS"]
+    assert less["random"] == pytest.approx(values["random"].value - values["TRAK"].value)
+    assert set(less.index) == {"random", "Euclidean (pixels)"}
 
 
 def test_pictures_begin_with_the_target_and_show_the_strongest(question, recipe):
