@@ -155,6 +155,8 @@ def planted_table(
         "kind": "planted-attribution",
         "name": recipe.name,
         "ways": [[way.name, fingerprint(encoders[way.by]) if way.by in encoders else ""] for way in ways],
+        "dimension": question.dimension,
+        "factor_pairs": question.factor_pairs,
         **question.describe(device),
         **store.revision(REVISION),
     }

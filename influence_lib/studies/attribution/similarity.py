@@ -39,8 +39,7 @@ def exemplar_distance(targets: Tensor, images: Tensor, penalty: float = 0.1) -> 
     """Return 1 minus the decision values of exemplar support vector machines: 0 for what looks like the target itself.
 
     Each machine has its target as the only positive and all images as negatives, with classes of equal weight: the
-    ``LinearSVC`` of the released code of the attribution baseline. A Newton solver for all targets in one pass with the
-    Gram matrix that they share gave the same numbers and took two to four times as long.
+    ``LinearSVC`` of the released code of the attribution baseline.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """One question to many methods: their LDS, what it costs, and the supports that their rankings find."""
 
+import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -250,6 +251,10 @@ class Question:
             "ways": list(answers),
             "rankings": list(rankings),
             "changes": list(changes),
+            "said": _digest(answers, rankings),
+            "repeated": self.halves.repeated,
+            "budget": self.budget,
+            "trainings": self.trainings,
             **self.describe(device),
         }
 
@@ -404,6 +409,14 @@ class Question:
             **recipe.describe(device),
             **store.revision(REVISION),
         }
+
+
+def _digest(*answers: Mapping[str, Answer]) -> str:
+    """Return the first 16 hex digits of a SHA-256 over what ways say, which their names alone do not tell."""
+    digest = hashlib.sha256()
+    for each in (answer for group in answers for answer in group.values()):
+        digest.update(each.sums.numpy().tobytes() + each.ranked.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _bytes(models: Sequence[nn.Module] | Halves, kept: int) -> int:

@@ -143,6 +143,12 @@ def test_the_summary_holds_lds_seconds_and_what_was_turned(question):
     assert table.loc[("LDS", "random"), "value"] == question.lds_table(answers).loc["random", "LDS"].value
     assert table.loc[("seconds", "random"), "value"] == answers["random"].seconds
     assert np.isnan(table.loc[("seconds", "ceiling"), "value"])
+    other = {**answers, "random": replace(answers["random"], sums=-answers["random"].sums)}
+    flipped = question.summary(other, rankings, ("removal",)).set_index(["what", "way"])
+    assert flipped.loc[("LDS", "random"), "value"] == pytest.approx(-table.loc[("LDS", "random"), "value"])
+    more = replace(question, trainings=3)  # whose searches are others, none of which has been run
+    with pytest.raises(InputError, match="the number"):
+        more.summary(answers, rankings, ("removal",))
     assert len(table) == 2 * 3 + 1  # without TRAK nothing is compared with it
     with_trak = answers | {"TRAK": question.answer(Way("TRAK"), ENCODERS)}
     less = question.summary(with_trak, rankings, ("removal",)).set_index(["what", "way"]).loc["LDS less TRAK", "value"]
