@@ -104,6 +104,8 @@ class AttributionParameters(TrainingsParameters):
             self.trainings_a_test,
             self.dimension,
             self.factor_pairs,
+            self.noise,
+            self.draws,
         )
 
     def ways(self) -> list[Way]:

@@ -40,6 +40,7 @@ def test_the_question_is_that_of_the_parameters():
     assert (recipe.dataset, recipe.n, recipe.width, recipe.schedule.batch_size) == ("controlled", 60, 2, 10)
     assert (question.halves.subsets, question.halves.repeated, question.halves.times, question.judged) == (25, 3, 2, 5)
     assert question.asked == (0, 5, 10, 15)  # of 20 targets, a class after the other
+    assert (question.noise.std, question.draws) == (GIVEN["noise_std"], GIVEN["draws"])
     assert (question.candidates, question.budget, question.trainings, question.dimension) == (4, 2, 1, 8)
 
 

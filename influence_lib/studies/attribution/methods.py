@@ -81,7 +81,7 @@ def _ekfac(
 def _two_views(
     models: Sequence[nn.Module], train: ImageSet, targets: ImageSet, seed: int, device: str, **options: Any
 ) -> Tensor:
-    return influence_function(models, train, targets, "cosine", NOISE, device=device, **options)
+    return influence_function(models, train, targets, "cosine", device=device, **{"perturbation": NOISE, **options})
 
 
 def _datamodels(halves: Halves, train: ImageSet, targets: ImageSet, seed: int, device: str, **options: Any) -> Tensor:
@@ -143,8 +143,8 @@ def attribute(
         Whether an exemplar SVM tells its target from the images of the target's class alone, as the attribution
         baseline has it. Which images of other methods are candidates is for `strongest` to say.
     **options
-        Further ones of the method: ``dimension`` of TRAK, ``factor_pairs`` and ``draws`` of influence functions,
-        ``held_out`` of Datamodels.
+        Further ones of the method: ``dimension`` of TRAK, ``factor_pairs``, ``draws``, ``perturbation`` of influence
+        functions, ``held_out`` of Datamodels.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from influence_lib import store
 from influence_lib.data import ImageSet
 from influence_lib.errors import check_integer, reject
 from influence_lib.estimate import Estimate, share
+from influence_lib.influence import GaussianNoise, Perturbation
 from influence_lib.pretrain import build_classifier, fingerprint
 from influence_lib.studies.attribution.halves import Halves
 from influence_lib.studies.attribution.lds import ceiling, lds
@@ -106,6 +107,8 @@ class Question:
         Of TRAK's projection.
     factor_pairs : int, optional
         Of influence functions.
+    noise, draws
+        Perturbation and number of draws of two-view influence.
 
     Raises
     ------
@@ -127,6 +130,8 @@ class Question:
     trainings: int = 5
     dimension: int = 512
     factor_pairs: int | None = 1000
+    noise: Perturbation = GaussianNoise(0.05, 0.2)  # noqa: RUF009 - frozen
+    draws: int = 1
 
     def __post_init__(self) -> None:
         most = self.halves.subsets
@@ -362,7 +367,9 @@ class Question:
     def _options(self, way: Way) -> dict[str, Any]:
         if way.method == "TRAK":
             return {"dimension": self.dimension}
-        return {"factor_pairs": self.factor_pairs} if way.method in ("EK-FAC", "two views") else {}
+        if way.method == "two views":
+            return {"factor_pairs": self.factor_pairs, "perturbation": self.noise, "draws": self.draws}
+        return {"factor_pairs": self.factor_pairs} if way.method == "EK-FAC" else {}
 
     def _models(self, way: Way, encoders: Mapping[str, nn.Module], device: str) -> Sequence[nn.Module] | Halves:
         needs = METHODS[way.method].needs
@@ -391,7 +398,7 @@ class Question:
             "by": looks_at,
             "models": way.models,
             "every_class": way.every_class,
-            **self._options(way),
+            **{k: each.describe() if k == "perturbation" else each for k, each in self._options(way).items()},
             **self.describe(device),
         }
 

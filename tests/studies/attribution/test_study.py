@@ -9,6 +9,7 @@ import torch
 
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
+from influence_lib.influence import GaussianNoise
 from influence_lib.pretrain import build_encoder
 from influence_lib.studies import attribution
 from influence_lib.studies.attribution import (
@@ -77,6 +78,17 @@ def test_answers_are_stored_by_what_they_depend_on(question, monkeypatch):
     assert not replace(question, candidates=4).is_answered(way, ENCODERS)
     monkeypatch.setattr(attribution.study, "attribute", None)
     assert torch.equal(question.answer(way, ENCODERS).sums, first.sums)
+
+
+def test_two_view_influence_has_the_questions_noise_and_draws(question, recipe):
+    way, train, targets = Way("two views", "SimCLR"), recipe.images(), recipe.targets()
+    noisy = replace(question, noise=GaussianNoise(0.0, 0.5), draws=2)
+    options = {"perturbation": GaussianNoise(0.0, 0.5), "draws": 2, "factor_pairs": 1000}
+    expected = attribute("two views", [ENCODERS["SimCLR"]], train, targets, **options)
+    torch.testing.assert_close(noisy.scores(way, ENCODERS), expected)
+    assert not torch.allclose(question.scores(way, ENCODERS), expected)
+    noisy.answer(way, ENCODERS)
+    assert not question.is_answered(way, ENCODERS)
 
 
 def test_storage_counts_weights_and_what_is_kept_of_each_image(question, recipe):
