@@ -1,11 +1,14 @@
 """What the benchmarks share: the machine they ran on, ratios, files that are never there in part."""
 
 import argparse
+import multiprocessing
 import os
 import platform
 import re
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,26 @@ import torch
 from influence_lib.atomic import written_whole
 from influence_lib.device import autocast_dtype
 
-__all__ = ["RESULTS", "Runs", "flat", "machine", "positive", "ratio", "write"]
+__all__ = [
+    "QUICK_RESULTS",
+    "RESULTS",
+    "Cost",
+    "Runs",
+    "costs",
+    "flat",
+    "in_its_own_process",
+    "machine",
+    "positive",
+    "ratio",
+    "write",
+]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 """Where the committed results lie."""
+QUICK_RESULTS = RESULTS.parents[1] / "artifacts" / "bench"
+"""Where the results of quick runs lie, whose numbers mean nothing."""
+Cost = tuple[float, float]
+"""Seconds, and MiB of memory at the peak above what was held before."""
 Runs = Sequence[Sequence[float]]
 """What was measured: of each round, its values."""
 
@@ -44,6 +63,26 @@ def ratio(first: Runs, second: Runs) -> dict[str, float]:
     each = [statistics.median(a) / statistics.median(b) for a, b in zip(first, second, strict=True)]
     of_medians = statistics.median(flat(first)) / statistics.median(flat(second))
     return {"of_medians": of_medians, "min": min(each), "max": max(each)}
+
+
+def costs(work: Callable[[], object]) -> Cost:
+    """Return what some work costs, on Linux; memory that was freed before and is used again is not seen."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew; a new process even has its parent's
+    before, started = _mebibytes("VmRSS"), time.monotonic()
+    work()
+    return time.monotonic() - started, max(0.0, _mebibytes("VmHWM") - before)
+
+
+def _mebibytes(field: str) -> float:
+    """Return the memory that this process holds, ``VmRSS``, or held at its peak, ``VmHWM``."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+
+
+def in_its_own_process(measured: Callable[..., Cost], *asked: object) -> Cost:
+    """Return what a function of a module measures in a process of its own, so that its peak memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measured, *asked).result()
 
 
 def machine(libraries: Sequence[str]) -> dict[str, Any]:

@@ -13,23 +13,18 @@ to ``attribution.md``.
 
 import argparse
 import json
-import multiprocessing
-import resource
 import statistics
-import time
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
 
-from bench._shared import RESULTS, machine, write
+from bench._shared import QUICK_RESULTS, RESULTS, Cost, costs, in_its_own_process, machine, write
 from bench.engine import default_dataset
 from influence_lib.data import ImageSet, load
 from influence_lib.pretrain import Schedule, build_encoder, train_classifier
 from influence_lib.studies.attribution import METHODS, attribute
 
 LIBRARIES = ("torch", "scikit-learn", "traker")
-QUICK = RESULTS.parents[1] / "artifacts" / "bench"
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "Euclidean": ("Euclidean", {}),
     "exemplar SVM": ("exemplar SVM", {"same_class": True}),
@@ -45,8 +40,8 @@ def _sets(n: int, targets: int) -> tuple[ImageSet, ImageSet]:
     return load(name, n=n), load(name, "test", n=targets)
 
 
-def _measured(way: str, n: int, width: int, targets: int, dimension: int) -> tuple[float, float]:
-    """Return seconds and MiB of peak memory above that before."""
+def _measured(way: str, n: int, width: int, targets: int, dimension: int) -> Cost:
+    """Return what one way costs."""
     train, asked = _sets(n, max(10, targets))
     method, options = WAYS[way]
     options = options | ({"dimension": dimension} if "dimension" in options else {})
@@ -54,16 +49,7 @@ def _measured(way: str, n: int, width: int, targets: int, dimension: int) -> tup
         models: list[torch.nn.Module] = [build_encoder(width).eval()]
     else:
         models = [train_classifier(train, "resnet9", width, Schedule(epochs=2, batch_size=20, lr=0.1))]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.monotonic()
-    attribute(method, models, train, asked.subset(range(targets)), **options)
-    seconds = time.monotonic() - started
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-
-
-def _in_its_own_process(*asked: Any) -> tuple[float, float]:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measured, *asked).result()
+    return costs(lambda: attribute(method, models, train, asked.subset(range(targets)), **options))
 
 
 def report(found: dict[str, Any]) -> str:
@@ -91,7 +77,7 @@ def run(n: int, width: int, targets: tuple[int, int], dimension: int, rounds: in
     for _ in range(rounds):
         for way, by_count in ways.items():
             for count in targets:
-                seconds, mib = _in_its_own_process(way, n, width, count, dimension)
+                seconds, mib = in_its_own_process(_measured, way, n, width, count, dimension)
                 by_count[str(count)]["seconds"].append(seconds)
                 by_count[str(count)]["mib"].append(mib)
     shared = {"images": n, "width": width, "targets": list(targets), "dimension": dimension, "rounds": rounds}
@@ -104,7 +90,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a minute, whose numbers mean nothing")
     quick = parser.parse_args().quick
     found = run(60, 2, (1, 4), 16, 1) if quick else run(5000, 16, (1, 100), 1024, 3)
-    folder = QUICK if quick else RESULTS
+    folder = QUICK_RESULTS if quick else RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "attribution.json", json.dumps(found, indent=1) + "\n")
     write(folder / "attribution.md", report(found))

@@ -41,12 +41,11 @@ from bench import _engine_worker
 from bench._engine_report import picture, report
 from bench._engine_results import assemble
 from bench._engine_worker import Run, Setup
-from bench._shared import RESULTS, machine, positive, write
+from bench._shared import QUICK_RESULTS, RESULTS, machine, positive, write
 from influence_lib.data import available
 from influence_lib.device import machine as device_name
 from influence_lib.errors import InputError
 
-QUICK_RESULTS = RESULTS.parents[1] / "artifacts" / "bench"
 STAGES = ("backbone.layer4", "backbone.layer3", "backbone.layer2", "backbone.layer1", "backbone.conv1")
 """Of the encoder, from its output on."""
 Steps = dict[str, Callable[[], Any]]

@@ -1,12 +1,13 @@
 """The parts of the benchmarks that can be wrong without a run showing it."""
 
 import json
+import os
 import sys
 
 import pytest
 import torch
 
-from bench import _shared, attribution, pretrain
+from bench import _shared, attribution, duplicates, pretrain
 
 
 def results(**changes):
@@ -131,3 +132,29 @@ def test_every_way_of_the_benchmark_attributes():
         seconds, mib = attribution._measured(way, 60, 2, 2, 8)
         assert seconds > 0
         assert mib >= 0
+
+
+def test_the_cost_of_looking_for_duplicates_is_medians_of_seconds_and_the_largest_memory():
+    runs = {"gives": "pairs", "seconds": [1.0, 3.0, 2.0], "mib": [5, 1500, 7]}
+    shared = {"images": 2000, "width": 16, "rounds": 3, "machine": results()["machine"]}
+    table = duplicates.report({**shared, "ways": {"cleanvision": runs}})
+    assert "| cleanvision | pairs | 2.00 | 1,500 |" in table
+    assert "2,000 images, copies and outliers planted among them; an encoder of width 16; medians of 3 rounds" in table
+
+
+@pytest.mark.parametrize("way", duplicates.WAYS)
+def test_every_way_of_looking_for_duplicates_runs(way):
+    seconds, mib = duplicates._measured(way, 40, 2)
+    assert seconds > 0
+    assert mib >= 0
+
+
+def test_work_is_measured_with_its_memory_in_a_process_of_its_own():
+    seconds, mib = _shared.in_its_own_process(_held, 64)
+    assert 0 < seconds < 60
+    assert 60 < mib < 200
+    assert _shared.in_its_own_process(_held, 1)[1] < mib
+
+
+def _held(mebibytes):
+    return _shared.costs(lambda: bytearray(os.urandom(1) * (mebibytes * 2**20)))

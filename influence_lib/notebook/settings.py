@@ -216,6 +216,10 @@ class ScoreParameters(EncoderParameters):
         options = {"factor_pairs": self.factor_pairs} | changed
         return self.scorer(encoder).scores(influence.self_influence, images, **options)
 
+    def logra(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
+        """Return the self-influence with LoGra's curvature, fitted as EK-FAC's is."""
+        return self.ekfac(encoder, images, curvature="logra", **changed)
+
     def gradient_norm(self, encoder: pretrain.Encoder, images: ImageSet, **changed: Any) -> Scores:
         """Return the squared gradient norm: self-influence without the curvature."""
         return self.scorer(encoder).scores(influence.self_influence, images, curvature="identity", **changed)

@@ -1,5 +1,6 @@
 """Whether a score finds duplicates and outliers, beats what people use, and falls with copies in the training."""
 
+from influence_lib.studies.duplicates.cleaning import cleanvision_pairs
 from influence_lib.studies.duplicates.copies import SEEN_BY, CopyPlan, copy_changes, copy_effects, plan_copies
 from influence_lib.studies.duplicates.detecting import (
     DETECTION,
@@ -19,7 +20,7 @@ from influence_lib.studies.duplicates.natural import (
     stored_pairs,
     within_groups,
 )
-from influence_lib.studies.duplicates.outliers import isolation_score
+from influence_lib.studies.duplicates.outliers import isolation_score, linkage_score
 from influence_lib.studies.duplicates.pairs import FOUND_BY, judged_pairs, near_pairs
 from influence_lib.studies.duplicates.planted import planted_pairs, planted_truth
 from influence_lib.studies.duplicates.sentences import (
@@ -45,6 +46,7 @@ __all__ = [
     "among_the_lowest",
     "beyond_matched",
     "class_beside_others",
+    "cleanvision_pairs",
     "copy_changes",
     "copy_effects",
     "detection",
@@ -56,6 +58,7 @@ __all__ = [
     "isolation_score",
     "judged_pairs",
     "judged_strata",
+    "linkage_score",
     "natural_in_words",
     "near_pairs",
     "pairs_to_judge",

@@ -57,7 +57,7 @@ def pairs_to_judge(pairs: pd.DataFrame, edges: Sequence[float] = EDGES, each: in
 
 
 def stored_judgements(sample: pd.DataFrame, images: ImageSet, place: str = "artifacts") -> pd.DataFrame | None:
-    """Return what a person said of drawn pairs, from the stored results; None where nobody has looked.
+    """Return what a person said of drawn pairs, from the stored results; None where nobody has looked at any.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ def stored_judgements(sample: pd.DataFrame, images: ImageSet, place: str = "arti
     """
     drawn = sample[["a", "b"]].astype(int).to_numpy().tolist()
     settings = {"kind": "judgements", "name": images.name, "data": images.describe(), "drawn": drawn}
-    if store.find(settings) is None and not sample["same"].isin([True, False]).all():
+    answered = len(sample) > 0 and bool(sample["same"].isin([True, False]).all())
+    if store.find(settings) is None and not answered:
         return None
     answers = {"same": [bool(answer) for answer in sample["same"]]}
     return sample.assign(same=store.get(settings, lambda: answers, place)["same"])

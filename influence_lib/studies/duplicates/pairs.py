@@ -1,6 +1,6 @@
 """Pairs of images that may show one picture, for a person to look at, and how many of them do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +89,9 @@ def near_pairs(
     return table.sort_values(["found by", "cosine distance", "a", "b"], ignore_index=True)
 
 
-def judged_pairs(pairs: pd.DataFrame, images: ImageSet) -> pd.DataFrame:
+def judged_pairs(
+    pairs: pd.DataFrame, images: ImageSet, others: Mapping[str, pd.DataFrame] | None = None
+) -> pd.DataFrame:
     """Return how many of the listed pairs show one picture, and how many of those that do are listed.
 
     Parameters
@@ -98,12 +100,14 @@ def judged_pairs(pairs: pd.DataFrame, images: ImageSet) -> pd.DataFrame:
         As `near_pairs` returns it.
     images : ImageSet
         With what was planted, which is taken for the whole truth: pairs that were alike before count as wrong.
+    others : mapping of str to DataFrame, optional
+        Name → pairs that another way has found, with ``"a"`` and ``"b"``, the smaller id first.
 
     Returns
     -------
     DataFrame of Estimate
-        Rows ``"embedding"``, ``"hash"`` and ``"both"``, columns ``"precision"`` and ``"recall"`` with their intervals
-        over pairs; a precision of no pairs is NaN.
+        Rows ``"embedding"``, ``"hash"``, ``"both"`` and those of the others, columns ``"precision"`` and ``"recall"``
+        with their intervals over pairs; a precision of no pairs is NaN.
 
     Raises
     ------
@@ -120,9 +124,9 @@ def judged_pairs(pairs: pd.DataFrame, images: ImageSet) -> pd.DataFrame:
     if not truth:
         reject("the number of planted copies", 0, "1 or more, as of data.plant(images, exact=0.1)")
     by = {"embedding": ["both", "embedding"], "hash": ["both", "hash"], "both": ["both"]}
+    own = {name: pairs[pairs["found by"].isin(ways)] for name, ways in by.items()}
     rows = {}
-    for name, ways in by.items():
-        some = pairs[pairs["found by"].isin(ways)]
+    for name, some in (own | dict(others or {})).items():
         listed = set(zip(some["a"].tolist(), some["b"].tolist(), strict=True))
         rows[name] = {
             "precision": share_of([pair in truth for pair in sorted(listed)]),

@@ -117,8 +117,12 @@ def advice(
     >>> advice(as_duplicates["average precision"], as_outliers["average precision"], judged, "EK-FAC")
     """
     ways = judged["recall"].to_dict()
-    pairs = extremes({name: ways[name] for name in ("embedding", "hash")})[1]
-    said = {"embedding": "the distance of two representations", "hash": "a perceptual hash"}
+    said = {
+        "embedding": "the distance of two representations",
+        "hash": "a perceptual hash",
+        "cleanvision": "cleanvision",
+    }
+    pairs = extremes({name: ways[name] for name in said if name in ways})[1]
     return " ".join(
         [
             _compared("duplicates", as_duplicates, own),

@@ -30,22 +30,33 @@ def duplicates(results: Results) -> dict[str, Finding]:
     two_largest = sum(map(len, groups_of_pairs(counted)[:2]))
     counts = {"alike": ALIKE, "looked_through": len(ids), "have_a_copy": copied.sum(), "two_largest": two_largest}
     found = {key: Finding({"": Estimate.stated(float(value))}, 0) for key, value in counts.items()}
-    lowest = {}
+    lowest, compared = {}, []
     for method in METHODS:
-        names = [trained(method, seed, EPOCHS[-1]) for seed in SEEDS]
-        if all(results.has_scores(name, kind, **SCORED) for name in names for kind in PAPERS):
-            scores = {kind: [_of_class(results.scores(name, kind, **SCORED), ids) for name in names] for kind in PAPERS}
-            gate = results.gate(*names)
-            found |= {
-                f"{key}.{method}": Finding(each, len(SEEDS), gate) for key, each in _of_method(scores, copied).items()
-            }
-            lowest[method] = among_the_lowest({"": scores["ekfac"]}, copied, [FEW, MORE]).loc[""]
+        names = _scored(results, method)
+        if not names:
+            continue
+        scores = {kind: [_of_class(results.scores(name, kind, **SCORED), ids) for name in names] for kind in PAPERS}
+        gate = results.gate(*names)
+        found |= {
+            f"{key}.{method}": Finding(each, len(names), gate) for key, each in _of_method(scores, copied).items()
+        }
+        lowest[method] = among_the_lowest({"": scores["ekfac"]}, copied, [FEW, MORE]).loc[""]
+        compared += names
     if len(lowest) == len(METHODS):  # an order of methods needs all of them
-        gate = results.gate(*(trained(method, seed, EPOCHS[-1]) for method in METHODS for seed in SEEDS))
+        gate = results.gate(*compared)
         for k in (FEW, MORE):
             values = {m: _of_few(row[k], k).scaled(k) for m, row in lowest.items()}
             found[f"lowest_{k}"] = Finding(values, len(SEEDS), gate)
     return found
+
+
+def _scored(results: Results, method: str) -> list[str]:
+    """Return the names of a method's trainings after the most epochs at which all have scored the class, if any."""
+    for epoch in reversed(EPOCHS):
+        names = [trained(method, seed, epoch) for seed in SEEDS]
+        if all(results.has_scores(name, kind, **SCORED) for name in names for kind in PAPERS):
+            return names
+    return []
 
 
 def _of_method(scores: dict[str, list[Scores]], copied: np.ndarray) -> dict[str, dict[str, Estimate]]:

@@ -10,9 +10,11 @@ from influence_lib.studies.patterns.neighbours import (
 )
 from influence_lib.studies.patterns.picture import PICTURE, picture_statistics
 from influence_lib.studies.patterns.sentences import advice, clear, in_words, which_ends_cluster
+from influence_lib.studies.patterns.study import BESIDE, stored_ends
 
 __all__ = [
     "AGAINST",
+    "BESIDE",
     "ENDS",
     "NEIGHBOURS",
     "PICTURE",
@@ -28,5 +30,6 @@ __all__ = [
     "neighbour_statistics",
     "neighbourhoods",
     "picture_statistics",
+    "stored_ends",
     "which_ends_cluster",
 ]

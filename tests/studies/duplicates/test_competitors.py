@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 from influence_lib import data
 from influence_lib.errors import InputError
-from influence_lib.studies.duplicates import HASHES, hash_distance, image_hashes, isolation_score
+from influence_lib.studies.duplicates import (
+    HASHES,
+    cleanvision_pairs,
+    hash_distance,
+    image_hashes,
+    isolation_score,
+    linkage_score,
+    planted_pairs,
+)
 from influence_lib.studies.duplicates.hashes import pairs_within
 from tests.images import noise_images
 
@@ -66,3 +75,52 @@ def test_an_isolated_representation_scores_high():
     assert torch.equal(scores.values, isolation_score(noise_images(60), features).values)
     with pytest.raises(InputError, match="the number of representations is 60, but it must be 3, one for each image"):
         isolation_score(noise_images(3), features)
+
+
+def test_the_linkage_score_is_the_least_distance_that_ties_an_image_to_most_others():
+    """Oracle: the components of the graph of all pairs that are no further apart, for every distance in turn."""
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(24, 3))).double()
+    unit = torch.nn.functional.normalize(features, dim=1)
+    distances = (1 - unit @ unit.T).numpy()
+    np.fill_diagonal(distances, 0)
+    expected = np.full(24, np.inf)
+    for limit in np.sort(distances[np.triu_indices(24, 1)]):
+        _, groups = connected_components(distances <= limit + 1e-12)
+        sizes = np.bincount(groups)
+        inside = (sizes[groups] > 12) & np.isinf(expected)
+        expected[inside] = limit
+    scores = linkage_score(noise_images(24), features)
+    assert scores.values.numpy() == pytest.approx(expected, abs=1e-6)
+    assert scores.values.unique().numel() > 3
+
+
+def test_a_small_group_far_away_scores_as_one_image_far_away_does():
+    features = torch.eye(8)[[0] * 20] + 0.05 * torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
+    features[:3] = torch.eye(8)[1]
+    scores = linkage_score(noise_images(20), features)
+    assert sorted(scores.highest(3).tolist()) == [0, 1, 2]
+    assert scores.values[:3].unique().numel() == 1
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        (torch.ones(4, 2), "the number of representations is 4, but it must be 3"),
+        (torch.zeros(3, 2), "features has a row that is zero or not finite"),
+        (torch.tensor([[1.0], [2.0], [torch.nan]]), "features has a row that is zero or not finite"),
+    ],
+)
+def test_wrong_representations_have_no_linkage(features, said):
+    with pytest.raises(InputError, match=said):
+        linkage_score(noise_images(3), features)
+
+
+def test_cleanvision_names_exact_copies_by_their_ids():
+    planted = data.plant(data.load("controlled", n=30), exact=0.2)
+    found = cleanvision_pairs(planted)
+    assert planted_pairs(planted) <= set(zip(found["a"], found["b"], strict=True))
+    assert (found["a"] < found["b"]).all()
+    alone = cleanvision_pairs(noise_images(6, 32))
+    assert (len(alone), list(alone), alone["a"].dtype) == (0, ["a", "b"], np.int64)
+    with pytest.raises(InputError, match="the number of images in images is 1"):
+        cleanvision_pairs(noise_images(1))

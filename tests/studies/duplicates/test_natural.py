@@ -133,6 +133,7 @@ def test_pairs_and_answers_are_stored(images, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(stored_pairs(images, least=0.5, preselected=0.5, progress=False), first)
     sample = pairs_to_judge(first, [0.5], each=4)
     assert stored_judgements(sample, images) is None
+    assert stored_judgements(sample.head(0), images) is None  # nobody has judged anything
     answered = sample.assign(same=[True, False, True, True])
     assert stored_judgements(answered, images)["same"].tolist() == [True, False, True, True]
     assert stored_judgements(sample, images)["same"].tolist() == [True, False, True, True]

@@ -75,6 +75,8 @@ def test_pairs_are_judged_against_the_truth():
     assert (found.loc["hash", "precision"].value, found.loc["hash", "recall"].value) == (pytest.approx(2 / 3), 1)
     assert (found.loc["embedding", "precision"].value, found.loc["embedding", "recall"].value) == (1, 0.5)
     assert found.loc["hash", "precision"].unit == "pair"
+    other_way = judged_pairs(listed, twice, {"another": pd.DataFrame([a], columns=["a", "b"])}).loc["another"]
+    assert (other_way["precision"].value, other_way["recall"].value) == (1, 0.5)
     nothing = judged_pairs(listed[listed["found by"] == "hash"], twice).loc["both"]
     assert np.isnan(nothing["precision"].value)
     assert nothing["recall"].value == 0

@@ -46,6 +46,9 @@ def test_the_advice_is_for_what_is_clearly_better(own, other, said):
     assert f"For duplicates {said}" in text
     assert f"For outliers {said}" in text
     assert "As pairs, a perceptual hash finds most" in text
+    judged.loc["cleanvision"] = [LOW, Estimate(0.95, 0.9, 1.0, 50)]
+    text = advice({"own": own, "other": other}, {"own": own, "other": other}, judged, "own")
+    assert "As pairs, cleanvision finds most" in text
 
 
 def test_pairs_become_rows_of_positions():

@@ -70,3 +70,21 @@ def test_an_order_of_methods_waits_for_all_of_them():
     )
     assert set(found["lowest_5"].values) == {"simclr", "byol", "barlow"}
     assert set(duplicates(Known([]))) == {"alike", "have_a_copy", "looked_through", "two_largest"}
+
+
+def test_a_method_counts_after_the_most_epochs_at_which_all_its_trainings_have_scored():
+    class Shorter(Known):
+        def has_scores(self, encoder, kind, **changed):
+            at_the_end = "-epoch" not in encoder
+            return super().has_scores(encoder, kind, **changed) and not (encoder.startswith("byol") and at_the_end)
+
+        def scores(self, encoder, kind, **changed):
+            self.seen = [*getattr(self, "seen", []), encoder]
+            return super().scores(encoder, kind, **changed)
+
+    results = Shorter(["byol", "simclr"])
+    assert "more_than_all.ekfac.byol" in duplicates(results)
+    assert {each for each in results.seen if each.startswith("byol")} == {
+        f"byol-cifar10-50k{seed}-epoch10" for seed in ("", "-seed1", "-seed2")
+    }
+    assert "simclr-cifar10-50k-seed2" in results.seen
