@@ -89,7 +89,8 @@ def _of_few(value: Estimate, k: int) -> Estimate:
     Where all trainings have no copy among five, the interval over trainings has no width, and five images say little.
     """
     over_images = share(np.arange(k) < round(value.value * k))
-    return replace(value, low=min(value.low, over_images.low), high=max(value.high, over_images.high))
+    low, high = min(value.low, over_images.low), max(value.high, over_images.high)
+    return replace(value, low=max(low, 0.0), high=min(high, 1.0))
 
 
 def _shifted(value: Estimate, by: float) -> Estimate:
