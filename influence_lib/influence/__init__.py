@@ -21,6 +21,7 @@ from influence_lib.influence.views.perturbations import (
     GaussianNoise,
     Perturbation,
     RandomCrop,
+    SharedDraws,
 )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Perturbation",
     "RandomCrop",
     "Scores",
+    "SharedDraws",
     "are_stored",
     "corrected_agreement",
     "cross_influence",

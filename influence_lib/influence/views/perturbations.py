@@ -5,8 +5,8 @@ the order or the pass.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "GaussianNoise",
     "Perturbation",
     "RandomCrop",
+    "SharedDraws",
     "perturb",
     "view_pair",
 ]
@@ -304,6 +305,43 @@ TABLE_4: dict[str, Perturbation] = {
 }
 
 
+@dataclass(frozen=True)
+class SharedDraws:
+    """A perturbation of which some images have the draws of others, such as copies those of their originals.
+
+    Parameters
+    ----------
+    perturbation : Perturbation
+        What perturbs an image.
+    drawn_as : mapping of int to int
+        Id → the id whose draws the image has. Others have their own.
+
+    Raises
+    ------
+    InputError
+        If `perturbation` is none.
+
+    Examples
+    --------
+    >>> shared = SharedDraws(GaussianNoise(), {60: 12})  # image 60 has the noise of image 12
+    """
+
+    perturbation: Perturbation
+    drawn_as: Mapping[int, int] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        check_perturbation("perturbation", self.perturbation)
+
+    def __call__(self, pixels: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the perturbed copy of one image, 3×H×W; `perturb` gives the generator of the image it is drawn as."""
+        return self.perturbation(pixels, rng)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values."""
+        pairs = sorted([int(image), int(other)] for image, other in self.drawn_as.items())
+        return {"kind": "shared draws", "perturbation": self.perturbation.describe(), "drawn_as": pairs}
+
+
 def perturb(
     pixels: Tensor, ids: Iterable[int], perturbation: Perturbation, seed: int, draw: int, view: int = 0
 ) -> Tensor:
@@ -320,10 +358,12 @@ def perturb(
     seed, draw, view : int
         Which of the independent draws.
     """
+    drawn_as = perturbation.drawn_as if isinstance(perturbation, SharedDraws) else {}
+    keys = (drawn_as.get(i, i) for i in map(int, ids))
     copies = [
         # Philox counts from where it is told: every (draw, view) is a stream of its own under the key
-        perturbation(image, np.random.Generator(np.random.Philox(key=[seed, i], counter=[0, 0, draw, view])))
-        for image, i in zip(pixels, (int(i) for i in ids), strict=True)
+        perturbation(image, np.random.Generator(np.random.Philox(key=[seed, key], counter=[0, 0, draw, view])))
+        for image, key in zip(pixels, keys, strict=True)
     ]
     return torch.stack(copies)
 

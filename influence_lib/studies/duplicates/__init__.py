@@ -22,7 +22,7 @@ from influence_lib.studies.duplicates.natural import (
 )
 from influence_lib.studies.duplicates.outliers import isolation_score, linkage_score
 from influence_lib.studies.duplicates.pairs import FOUND_BY, judged_pairs, near_pairs
-from influence_lib.studies.duplicates.planted import planted_pairs, planted_truth
+from influence_lib.studies.duplicates.planted import originals, planted_pairs, planted_truth
 from influence_lib.studies.duplicates.sentences import (
     advice,
     detection_in_words,
@@ -61,6 +61,7 @@ __all__ = [
     "linkage_score",
     "natural_in_words",
     "near_pairs",
+    "originals",
     "pairs_to_judge",
     "plan_copies",
     "planted_pairs",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from influence_lib.data import ImageSet
 from influence_lib.errors import InputError
 
-__all__ = ["planted_pairs", "planted_truth"]
+__all__ = ["originals", "planted_pairs", "planted_truth"]
 
 
 def planted_truth(images: ImageSet) -> dict[str, npt.NDArray[np.bool_]]:
@@ -38,6 +38,24 @@ def planted_truth(images: ImageSet) -> dict[str, npt.NDArray[np.bool_]]:
     }
 
 
+def originals(images: ImageSet) -> dict[int, int]:
+    """Return id of each planted copy, exact or near → id of the image that was copied.
+
+    Raises
+    ------
+    InputError
+        If nothing was planted.
+
+    Examples
+    --------
+    >>> len(originals(data.plant(images, exact=0.1)))
+    6
+    """
+    copies = _copies(images)
+    sources = images.attributes["source_id"][copies]
+    return {int(own): int(source) for own, source in zip(images.ids.numpy()[copies], sources, strict=True)}
+
+
 def planted_pairs(images: ImageSet) -> set[tuple[int, int]]:
     """Return the pairs of ids that show one picture, the smaller id first.
 
@@ -52,9 +70,8 @@ def planted_pairs(images: ImageSet) -> set[tuple[int, int]]:
     6
     """
     groups: dict[int, list[int]] = {}
-    copies = _copies(images)
-    for source, own in zip(images.attributes["source_id"][copies], images.ids.numpy()[copies], strict=True):
-        groups.setdefault(int(source), [int(source)]).append(int(own))
+    for own, source in originals(images).items():
+        groups.setdefault(source, [source]).append(own)
     return {(min(pair), max(pair)) for group in groups.values() for pair in combinations(group, 2)}
 
 

@@ -19,6 +19,7 @@ from influence_lib.influence.views.perturbations import (
     ContrastNoise,
     GaussianNoise,
     RandomCrop,
+    SharedDraws,
     perturb,
     view_pair,
 )
@@ -422,3 +423,24 @@ def test_contrast_noise_refuses_what_is_none(changed, said):
     with pytest.raises(InputError, match=said):
         ContrastNoise(**changed)
     assert json.dumps(ContrastNoise().describe()) != json.dumps(GaussianNoise().describe())
+
+
+def test_a_copy_has_the_draws_of_its_original_and_others_have_their_own():
+    shared, same = SharedDraws(GaussianNoise(), {3: 0, 5: 0}), IMAGES[:1].expand(6, -1, -1, -1)
+    found = perturb(same, range(6), shared, seed=0, draw=1)
+    own = perturb(same, range(6), GaussianNoise(), seed=0, draw=1)
+    assert torch.equal(found[[0, 3, 5]], own[[0, 0, 0]])
+    assert torch.equal(found[[1, 2, 4]], own[[1, 2, 4]])
+    left, right = view_pair(same, range(6), shared, "two", seed=0, draw=0)
+    assert torch.equal(left[3], left[0])
+    assert not torch.equal(left[0], right[0])
+
+
+def test_shared_draws_are_told_apart_by_whom_they_are_shared():
+    described = [json.dumps(SharedDraws(GaussianNoise(), drawn_as).describe()) for drawn_as in ({3: 0}, {3: 1}, {})]
+    assert len(set(described)) == 3
+    assert (
+        SharedDraws(GaussianNoise(), {5: 1, 3: 0}).describe() == SharedDraws(GaussianNoise(), {3: 0, 5: 1}).describe()
+    )
+    with pytest.raises(InputError, match="perturbation is 3"):
+        SharedDraws(3, {})

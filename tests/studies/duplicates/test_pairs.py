@@ -5,7 +5,7 @@ import torch
 
 from influence_lib import data
 from influence_lib.errors import InputError
-from influence_lib.studies.duplicates import FOUND_BY, judged_pairs, near_pairs, planted_pairs, planted_truth
+from influence_lib.studies.duplicates import FOUND_BY, judged_pairs, near_pairs, originals, planted_pairs, planted_truth
 from tests.images import noise_images
 
 
@@ -36,6 +36,12 @@ def test_copies_of_one_image_are_pairs_too(planted):
     assert len(first) == 2
     with pytest.raises(InputError, match="images holds nothing planted"):
         planted_pairs(noise_images(3))
+
+
+def test_originals_are_those_of_the_attributes(planted):
+    found = originals(planted)
+    assert sorted(found) == planted.ids[40:48].tolist()
+    assert {tuple(sorted(pair)) for pair in found.items()} == planted_pairs(planted)
 
 
 def test_exact_copies_are_found_by_both_and_come_first(planted):
