@@ -1,5 +1,6 @@
 """Scores: one number an image in each draw, and what they were made from."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,12 @@ class Scores:
     def values(self) -> Tensor:
         """The scores averaged over the draws: float32, N."""
         return self.by_draw.mean(dim=0)
+
+    @property
+    def digest(self) -> str:
+        """The first 16 hex digits of a SHA-256 over the scores and the ids: equal scores have equal ones."""
+        values = self.by_draw.cpu().contiguous().numpy().tobytes()
+        return hashlib.sha256(values + self.ids.to(torch.int64).numpy().tobytes()).hexdigest()[:16]
 
     @property
     def reliability(self) -> float | None:

@@ -1,6 +1,7 @@
 """The parameters that chapters share: images, encoders, scores, each declared once with what is made of it."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from influence_lib import influence, pretrain
@@ -26,7 +27,7 @@ __all__ = [
     "TrainingsParameters",
 ]
 
-TRAINED_HERE = re.compile(rf"({'|'.join(pretrain.METHODS)})(?:-seed(\d+))?")
+TRAINED_HERE = re.compile(rf"({'|'.join(pretrain.METHODS)})(?:-seed(\d+))?(?:-epoch(\d+))?")
 
 
 def listed(value: Any) -> Any:
@@ -237,15 +238,16 @@ class ScoreParameters(EncoderParameters):
 class TrainingsParameters(ScoreParameters):
     """Settings of a chapter that compares encoders, several trainings of a method among them.
 
-    An entry of ``encoders`` is a method, such as ``simclr`` or ``simclr-seed1``, which is trained with the chapter's
-    other parameters; ``untrained``, for random weights; or else the name of an encoder that ships, such as
+    An entry of ``encoders`` is a method, such as ``simclr``, ``simclr-seed1`` or ``simclr-epoch2``, which is trained
+    with the chapter's other parameters, for all its epochs or some; ``untrained``, for random weights; or else the name
+    of an encoder that ships, such as
     ``simclr-cifar10-50k-seed1``. Those that differ in the seed alone are trainings of one kind.
     """
 
     encoders: Encoders
 
-    def trainings(self) -> dict[str, list[pretrain.Encoder]]:
-        """Return title → the trainings of one kind.
+    def trainings(self, names: Sequence[str] | None = None) -> dict[str, list[pretrain.Encoder]]:
+        """Return title → the trainings of one kind, by default of ``encoders``.
 
         Raises
         ------
@@ -253,7 +255,7 @@ class TrainingsParameters(ScoreParameters):
             If a name is none of an encoder.
         """
         found: dict[str, list[pretrain.Encoder]] = {}
-        for name in self.encoders:
+        for name in self.encoders if names is None else names:
             found.setdefault(self._title(name), []).append(self._named(name))
         return found
 
@@ -261,7 +263,10 @@ class TrainingsParameters(ScoreParameters):
         if name == "untrained":
             return self.untrained()
         here = TRAINED_HERE.fullmatch(name)
-        return self.encoder(here[1], seed=int(here[2] or 0)) if here else pretrain.load_checkpoint(name)
+        if here is None:
+            return pretrain.load_checkpoint(name)
+        method, seed, epoch = here.groups()
+        return self.encoder(method, seed=int(seed or 0), stop_at=None if epoch is None else int(epoch))
 
     def _title(self, name: str) -> str:
         """Return what is not the seed or the chapter's image set, with the method as the papers call it."""

@@ -6,6 +6,7 @@ with needed("The audit", "run `pip install statsmodels`"):
     from influence_lib.studies.fairness.audit import Audit, audit, groups_of
     from influence_lib.studies.fairness.photograph import adjusted_odds, e_value, log_odds
     from influence_lib.studies.fairness.planted import CHANGES, false_alarms, planted_groups
+    from influence_lib.studies.fairness.study import PHOTOGRAPH, stored_ratios
 from influence_lib.studies.fairness.curves import Representation, representation
 from influence_lib.studies.fairness.faces import FACES, face_statistics
 from influence_lib.studies.fairness.ratios import (
@@ -21,6 +22,7 @@ from influence_lib.studies.fairness.sentences import ratios_in_words, what_is_le
 __all__ = [
     "CHANGES",
     "FACES",
+    "PHOTOGRAPH",
     "Audit",
     "Representation",
     "adjusted_odds",
@@ -38,6 +40,7 @@ __all__ = [
     "ratios_in_words",
     "representation",
     "smallest_ratio_seen",
+    "stored_ratios",
     "unevenness",
     "what_is_left",
 ]

@@ -4,6 +4,7 @@ from influence_lib.studies.findings.committed import Results
 from influence_lib.studies.findings.copies import duplicates
 from influence_lib.studies.findings.ends import patterns
 from influence_lib.studies.findings.experiments import attribution, bridges, continual, removal
+from influence_lib.studies.findings.groups import fairness
 from influence_lib.studies.findings.several import replication
 from influence_lib.studies.findings.single import of_theory, pretraining, stability
 
@@ -14,6 +15,7 @@ STUDIES = {
     "bridges": bridges,
     "continual": continual,
     "duplicates": duplicates,
+    "fairness": fairness,
     "patterns": patterns,
     "pretraining": pretraining,
     "removal": removal,

@@ -98,24 +98,24 @@ class Results:
         of_images = [entry for entry in self._scores if entry.settings["data"].get("n") == n]
         return wanted, [e for e in of_images if all(e.settings.get(key) == value for key, value in wanted.items())]
 
-    def pairs(self, name: str) -> tuple[list[int], pd.DataFrame] | None:
-        """Return the ids among which pairs of a set were looked for, and the pairs; None where none are here."""
-        found = [entry for entry in self._pairs if entry.name == name]
+    def pairs(self, name: str, n: int) -> tuple[list[int], pd.DataFrame] | None:
+        """Return the ids of n images of a set among which pairs were looked for, and the pairs; None where not here."""
+        found = [entry for entry in self._pairs if entry.name == name and entry.settings["data"]["n"] == n]
         if len(found) != 1:
             return None
         stored = store.load(self._root / found[0].folder)
         return stored["ids"], stored["pairs"]
 
     def table(self, kind: str, **settings: Any) -> tuple[pd.DataFrame, dict[str, Any]] | None:
-        """Return the one committed table of a kind with these settings, and all its settings; None where none is here.
+        """Return the one committed table of a kind with these settings, or name, and all its settings; None if none.
 
         Raises
         ------
         InputError
             If there are several.
         """
-        every = [entry for entry in self._entries if entry.kind == kind]
-        found = [entry for entry in every if all(entry.settings.get(key) == each for key, each in settings.items())]
+        every = [(entry, {"name": entry.name, **entry.settings}) for entry in self._entries if entry.kind == kind]
+        found = [entry for entry, own in every if all(own.get(key) == each for key, each in settings.items())]
         if len(found) > 1:
             raise InputError(f"there are {len(found)} committed tables of {kind} with {settings}, but it must be 1.")
         return (store.load(self._root / found[0].folder)["table"], found[0].settings) if found else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from influence_lib.estimate import Estimate, share
 from influence_lib.finding import Finding
@@ -15,20 +16,24 @@ from influence_lib.studies.findings.several import EPOCHS, SEEDS, trained
 __all__ = ["duplicates"]
 
 SCORED = {"n": 6000, "draws": 2}  # all images of the class and 1,000 others
+CARS, ALL, BEES = 5000, 50_000, 115  # automobiles, images of CIFAR-10, and bees of CIFAR-100 that are here
 FEW, MORE = 5, 18  # of the paper's Figs. 4 and 12
 PAPERS = ("ekfac", "raw_loss")
 
 
 def duplicates(results: Results) -> dict[str, Finding]:
     """Return whether the lowest automobiles have copies, for each method of which three trainings have scored them."""
-    pairs = results.pairs("cifar10")
+    pairs = results.pairs("cifar10", CARS)
     if pairs is None:
         return {}
     ids, table = pairs
     counted = table[table["correlation"] >= ALIKE]
-    copied = np.isin(ids, np.unique(counted[["a", "b"]].to_numpy()))
+    copied = _copied(ids, table)
     two_largest = sum(map(len, groups_of_pairs(counted)[:2]))
     counts = {"alike": ALIKE, "looked_through": len(ids), "have_a_copy": copied.sum(), "two_largest": two_largest}
+    for key, dataset, n in (("everywhere", "cifar10", ALL), ("bees", "cifar100", BEES)):
+        if (others := results.pairs(dataset, n)) is not None:
+            counts |= {f"{key}.looked_through": len(others[0]), f"{key}.have_a_copy": _copied(*others).sum()}
     found = {key: Finding({"": Estimate.stated(float(value))}, 0) for key, value in counts.items()}
     lowest, compared = {}, []
     for method in METHODS:
@@ -48,6 +53,11 @@ def duplicates(results: Results) -> dict[str, Finding]:
             values = {m: _of_few(row[k], k).scaled(k) for m, row in lowest.items()}
             found[f"lowest_{k}"] = Finding(values, len(SEEDS), gate)
     return found
+
+
+def _copied(ids: Sequence[int], pairs: pd.DataFrame) -> np.ndarray:
+    """Return which of the images have a copy, bool."""
+    return np.isin(ids, np.unique(pairs.loc[pairs["correlation"] >= ALIKE, ["a", "b"]].to_numpy()))
 
 
 def _scored(results: Results, method: str) -> list[str]:

@@ -9,7 +9,7 @@ from influence_lib.estimate import Estimate
 
 __all__ = ["advice", "clear", "in_words", "which_ends_cluster"]
 
-GROUND = ("border uniformity", "white border", "black border")
+GROUND = {"border uniformity": "uniform", "white border": "white", "black border": "black"}
 
 
 def clear(found: Mapping[str, Estimate]) -> dict[str, Estimate]:
@@ -94,20 +94,18 @@ def advice(against_controls: pd.DataFrame, k: int) -> str:
         name: clear(against_controls[check_choice("a column", name, list(against_controls))].to_dict())
         for name in ("EK-FAC", "raw loss")
     }
-    uniform = {
-        name: [each for each in GROUND if each in clearly and clearly[each].value > 0]
-        for name, clearly in found.items()
-    }
-    ekfac, loss = uniform["EK-FAC"], uniform["raw loss"]
-    if ekfac and loss:
-        ground = "both rankings put plain grounds on top; the raw loss does so for a fraction of the cost"
-    elif loss:
-        ground = "to find pictures with plain grounds, rank by the raw loss; EK-FAC does not clearly bring them up"
-    elif ekfac:
-        ground = "EK-FAC brings up pictures with plain grounds, the raw loss does not clearly bring them up"
-    else:
-        ground = "neither ranking clearly brings up plain grounds, beyond what class and brightness explain"
     return (
-        f"Of the {k} highest images here: {ground}. Whatever you notice in such a list, hold it against images of the"
+        f"Of the {k} highest images here, by EK-FAC {_borders(found['EK-FAC'])}; by the raw loss"
+        f" {_borders(found['raw loss'])}. Whatever you notice in such a list, hold it against images of the"
         " same class and brightness before you call it a finding, and look at the list by the raw loss beside it."
     )
+
+
+def _borders(clearly: Mapping[str, Estimate]) -> str:
+    """Return how borders differ from those of controls, of what is clear."""
+    said = [
+        f"{'more' if clearly[name].value > 0 else 'less'} {word}" for name, word in GROUND.items() if name in clearly
+    ]
+    if not said:
+        return "the borders are like those of controls"
+    return f"the borders are {' and '.join(said)} than those of controls"

@@ -1,11 +1,9 @@
 """What the two ends of several rankings are like, in the picture and among their neighbours, as one stored table."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 
 from influence_lib import store
 from influence_lib.data import ImageSet
@@ -89,7 +87,7 @@ def stored_ends(
         "name": str(encoders[0].settings.get("name", images.name)),
         "encoders": [fingerprint(each) for each in encoders],
         "data": images.describe(),
-        "scores": {name: _digest(several) for name, several in scores.items()},
+        "scores": {name: [each.digest for each in several] for name, several in scores.items()},
         "k": k,
         "neighbours": check_integer("neighbours", neighbours, 2, len(images) - 1),
         "seed": check_integer("seed", seed, 0),
@@ -154,11 +152,3 @@ def _as_estimates(table: pd.DataFrame) -> pd.DataFrame:
     wide = found.pivot(index=KEPT[:2], columns=KEPT[2], values="found")
     rows = pd.MultiIndex.from_frame(table[KEPT[:2]].drop_duplicates())
     return wide.reindex(index=rows, columns=pd.Index(table["score"].unique())).astype(object)
-
-
-def _digest(several: Sequence[Scores]) -> str:
-    """Return the first 16 hex digits of a SHA-256 over scores: what they are of and by is in them."""
-    digest = hashlib.sha256()
-    for each in several:
-        digest.update(each.by_draw.contiguous().numpy().tobytes() + each.ids.to(torch.int64).numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -12,6 +12,7 @@ def table(shift, scores=("EK-FAC", "raw loss", "EK-FAC, scaled noise")):
         statistics = {
             ("highest less lowest", "border uniformity"): 1,
             ("highest less controls", "border uniformity"): 2,
+            ("highest less rest", "border uniformity"): 7,
             ("highest less lowest", "colourfulness"): -3,
             ("highest less lowest", "neighbour distance"): 4,
             ("highest less lowest", "label purity"): 6,
@@ -33,6 +34,7 @@ class Known:
             "byol-cifar10-50k-epoch10": (table(0.25), {"encoders": ["d", "e", "f"]}),
             "byol-cifar10-50k-epoch5": (table(0.5), {"encoders": ["g"]}),
             "supervised-cifar10-50k": (table(0.75), {"encoders": ["h"]}),
+            "simclr-cifar100": (table(0.125), {"encoders": ["i", "j"]}),
         }
 
     def table(self, kind, name):
@@ -64,4 +66,14 @@ def test_the_longest_trainings_count_and_their_gate():
     assert found["uniform.ekfac.byol"].values[""].value == pytest.approx(1.25)
     assert (found["uniform.ekfac.byol"].trainings, found["uniform.ekfac.byol"].gate) == (3, True)
     assert (found["uniform.ekfac.supervised"].trainings, found["uniform.ekfac.supervised"].gate) == (1, False)
+    assert found["uniform_beside_rest.ekfac.simclr-cifar100"].values[""].value == 7.125
+    assert ("simclr-cifar100", "simclr-cifar100-seed1") in results.asked
     assert tuple(f"byol-cifar10-50k{seed}-epoch10" for seed in ("", "-seed1", "-seed2")) in results.asked
+
+
+def test_what_is_stored_after_fewer_epochs_makes_a_trend():
+    found = patterns(Known())
+    trend = found["clusters.raw_loss.byol"].trend
+    assert (trend.over, trend.at) == ("epochs", (5, 10))
+    assert [value.value for value in trend.series["among all"]] == [104.5, 104.25]
+    assert found["uniform.ekfac.simclr"].trend is None

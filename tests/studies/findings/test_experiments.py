@@ -133,7 +133,7 @@ def test_gains_over_controls_are_found_by_key():
 def test_committed_tables_and_trainings_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "repository", lambda root=None: tmp_path)
     table = pd.DataFrame({"training": [0, 1], "overall": [0.1, 0.2]})
-    store.get({"kind": "bridges", "what": "mediation", "k": 5}, lambda: {"table": table}, "results")
+    store.get({"kind": "bridges", "name": "ours", "what": "mediation", "k": 5}, lambda: {"table": table}, "results")
     values = {
         "knn": Estimate(0.4, 0.3, 0.5, 100).describe(),
         "linear": Estimate(0.5, 0.4, 0.6, 100).describe(),
@@ -146,6 +146,8 @@ def test_committed_tables_and_trainings_are_read(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(found, table)
     assert settings["k"] == 5
     assert results.table("bridges", what="parts") is None
+    assert results.table("bridges", name="ours") is not None
+    assert results.table("bridges", name="others") is None
     (row,) = results.retrainings().to_dict("records")
     assert row == {
         "recipe": "simclr-cifar10",

@@ -38,15 +38,15 @@ def test_the_end_that_clusters_is_the_nearer_one(among_all, within, said):
 @pytest.mark.parametrize(
     ("ekfac", "loss", "said"),
     [
-        (UP, UP, "both rankings put plain grounds on top"),
-        (NONE, UP, "rank by the raw loss; EK-FAC does not clearly"),
-        (UP, DOWN, "EK-FAC brings up pictures with plain grounds, the raw loss does not"),
-        (DOWN, NONE, "neither ranking clearly brings up plain grounds"),
+        (UP, NONE, "by EK-FAC the borders are more white than those of controls; by the raw loss the borders are like"),
+        (NONE, DOWN, "by EK-FAC the borders are like those of controls; by the raw loss the borders are less white"),
     ],
 )
 def test_the_advice_follows_the_grounds(ekfac, loss, said):
     table = pd.DataFrame({"EK-FAC": [ekfac, UP], "raw loss": [loss, UP]}, index=["white border", "contrast"])
     assert said in advice(table, 20)
+    table.loc["border uniformity"] = [DOWN, NONE]
+    assert f"by EK-FAC the borders are less uniform{' and more white' if ekfac is UP else ''} than" in advice(table, 20)
 
 
 def test_what_is_missing_is_one_sentence():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from influence_lib import influence, pretrain
+from influence_lib import influence, pretrain, store
 from influence_lib.errors import InputError
 from influence_lib.estimate import Estimate
 from influence_lib.studies.patterns import (
@@ -22,6 +22,11 @@ from tests.images import noise_images
 from tests.studies.scores import scores_of
 
 N = 40
+
+
+@pytest.fixture(autouse=True)
+def nothing_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "repository", lambda root=None: tmp_path)
 
 
 @pytest.fixture(scope="module")
