@@ -1,7 +1,6 @@
 """The parameters that chapters share: images, encoders, scores, each declared once with what is made of it."""
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from influence_lib import influence, pretrain
@@ -246,8 +245,8 @@ class TrainingsParameters(ScoreParameters):
 
     encoders: Encoders
 
-    def trainings(self, names: Sequence[str] | None = None) -> dict[str, list[pretrain.Encoder]]:
-        """Return title → the trainings of one kind, by default of ``encoders``.
+    def trainings(self) -> dict[str, list[pretrain.Encoder]]:
+        """Return title → the trainings of one kind.
 
         Raises
         ------
@@ -255,9 +254,19 @@ class TrainingsParameters(ScoreParameters):
             If a name is none of an encoder.
         """
         found: dict[str, list[pretrain.Encoder]] = {}
-        for name in self.encoders if names is None else names:
+        for name in self.encoders:
             found.setdefault(self._title(name), []).append(self._named(name))
         return found
+
+    def after(self, epoch: int, title: str) -> list[pretrain.Encoder]:
+        """Return the trainings of a kind as they were after an epoch.
+
+        Raises
+        ------
+        InputError
+            If one of them was not kept there.
+        """
+        return [self._named(f"{name}-epoch{epoch}") for name in self.encoders if self._title(name) == title]
 
     def _named(self, name: str) -> pretrain.Encoder:
         if name == "untrained":

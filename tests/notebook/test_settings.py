@@ -174,6 +174,19 @@ def test_trainings_that_differ_in_the_seed_belong_together(tmp_path: Any, monkey
     assert found["untrained"][0].settings["name"] == "untrained-width2"
 
 
+def test_trainings_are_looked_at_as_they_were_before(monkeypatch) -> None:
+    given = {name: value for name, value in GIVEN.items() if name not in ("method", "methods", "along")}
+    asked = []
+    monkeypatch.setattr(pretrain, "load_checkpoint", lambda name: asked.append(name))
+    names = "simclr, simclr-seed2, byol-cifar10-50k, byol-cifar10-50k-seed1"
+    settings = TrainingsParameters.check(given | {"encoders": names, "epochs": 2})
+    own = settings.after(1, "SimCLR")
+    assert [len(each.history) for each in own] == [1, 1]
+    assert [each.settings["seed"] for each in own] == [0, 2]
+    settings.after(10, "BYOL, cifar10, 50k")
+    assert asked == ["byol-cifar10-50k-epoch10", "byol-cifar10-50k-seed1-epoch10"]
+
+
 @pytest.mark.parametrize("names", ["", "simclr, simclr", ","])
 def test_encoders_are_named_each_once(names: str) -> None:
     given = {name: value for name, value in GIVEN.items() if name not in ("method", "methods", "along")}
