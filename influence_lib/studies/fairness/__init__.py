@@ -6,6 +6,7 @@ with needed("The audit", "run `pip install statsmodels`"):
     from influence_lib.studies.fairness.audit import Audit, audit, groups_of
     from influence_lib.studies.fairness.photograph import adjusted_odds, e_value, log_odds
     from influence_lib.studies.fairness.planted import CHANGES, false_alarms, planted_groups
+    from influence_lib.studies.fairness.probes import attribute_accuracies
     from influence_lib.studies.fairness.study import PHOTOGRAPH, stored_ratios
 from influence_lib.studies.fairness.curves import Representation, representation
 from influence_lib.studies.fairness.faces import FACES, face_statistics
@@ -26,6 +27,7 @@ __all__ = [
     "Audit",
     "Representation",
     "adjusted_odds",
+    "attribute_accuracies",
     "audit",
     "e_value",
     "expected_ratio",
