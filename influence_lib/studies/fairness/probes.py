@@ -56,7 +56,8 @@ def attribute_accuracies(
 
     Examples
     --------
-    >>> attribute_accuracies({"SimCLR": encoder}, train, test, ["class", "flip"]).loc["class", "SimCLR"].value
+    >>> found = attribute_accuracies({"SimCLR": encoder}, images, images, ["class"])
+    >>> f"{found.loc['class', 'SimCLR']:.2f}"
     """
     columns = {}
     for title, encoder in encoders.items():
