@@ -48,7 +48,7 @@ def lds(scores: Tensor, kept: Tensor, outputs: Tensor, seed: int = 0, against: T
     """Return the mean LDS over targets with a 95 % bootstrap interval over targets *and* subsets.
 
     The targets share the subsets, so that averaging over them does not remove the chance in which subsets were drawn:
-    both are drawn anew in each of 400 resamples.
+    both are drawn anew in each of 400 resamples. The unit is a subset's training.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def lds(scores: Tensor, kept: Tensor, outputs: Tensor, seed: int = 0, against: T
     found = [mean(_drawn(rng, m), _drawn(rng, targets)) for _ in range(RESAMPLED)]
     low, high = np.percentile(found, [2.5, 97.5])
     value = mean(np.arange(m), np.arange(targets))
-    return Estimate(value, min(float(low), value), max(float(high), value), targets, "target")
+    return Estimate(value, min(float(low), value), max(float(high), value), m, "training")
 
 
 def ceiling(repetitions: Tensor, seed: int = 0) -> Estimate:
@@ -109,7 +109,7 @@ def ceiling(repetitions: Tensor, seed: int = 0) -> Estimate:
         found.append(_root_of_reliability(measured[_drawn(rng, subsets)][:, :, _drawn(rng, targets)]))
     value = _root_of_reliability(measured)
     low, high = np.percentile(found, [2.5, 97.5])
-    return Estimate(value, min(float(low), value), max(float(high), value), targets, "target")
+    return Estimate(value, min(float(low), value), max(float(high), value), subsets, "training")
 
 
 def _drawn(rng: np.random.Generator, n: int) -> np.ndarray:

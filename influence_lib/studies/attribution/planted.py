@@ -21,7 +21,7 @@ from influence_lib.studies.attribution.training import ClassifierRecipe
 __all__ = ["PlantedRecipe", "copies_named", "planted_table"]
 
 JUDGED = ("copies for it", "copies against it", "LDS")
-REVISION = 1  # of what is planted and how it is judged; see `store.revision`
+REVISION = 2  # of what is planted and how it is judged; see `store.revision`
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Findings of the experiments that train their own encoders: removal, bridges, changing data."""
 
+import re
+
 import pandas as pd
 
 from influence_lib.estimate import Estimate
@@ -9,7 +11,8 @@ from influence_lib.replication import over_trainings
 from influence_lib.studies import removal as removing
 from influence_lib.studies.bridges import changes
 from influence_lib.studies.continual import AFTER
-from influence_lib.studies.findings.committed import Results
+from influence_lib.studies.findings.committed import METHODS, Results
+from influence_lib.studies.findings.several import EPOCHS, trained
 from influence_lib.studies.pretraining import has_learned
 
 __all__ = ["attribution", "bridges", "continual", "removal"]
@@ -20,7 +23,8 @@ LEAST = 2  # trainings for an interval
 def attribution(results: Results) -> dict[str, Finding]:
     """Return what attribution gave, where its table is committed: LDS, seconds, and the share of predictions turned.
 
-    Each has a value for each way.
+    Each has a value for each way, and a finding of its own for each, as in ``lds.exemplar_svm_simclr_50k``. What has to
+    have learned is the encoder whose features are compared.
     """
     stored = results.table("attribution-table")
     if stored is None:
@@ -30,7 +34,14 @@ def attribution(results: Results) -> dict[str, Finding]:
     for row in table.to_dict("records"):
         what, way = _key(str(row.pop("what"))), str(row.pop("way"))
         values.setdefault(what, {})[way] = Estimate(**row)
-    return {name: Finding(each, int(settings["judged"])) for name, each in values.items()}
+    gate, judged = results.gate(trained(METHODS[0], 0, EPOCHS[-1])), int(settings["judged"])
+    together = {name: Finding(each, judged, gate) for name, each in values.items()}
+    alone = {
+        f"{name}.{re.sub(r'[^a-z0-9]+', '_', way.lower()).strip('_')}": Finding({"": estimate}, judged, gate)
+        for name, each in values.items()
+        for way, estimate in each.items()
+    }
+    return together | alone
 
 
 def bridges(results: Results) -> dict[str, Finding]:

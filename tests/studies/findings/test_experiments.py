@@ -26,7 +26,7 @@ class Known:
         return self.rows
 
     def gate(self, *encoders):
-        assert encoders == ("simclr-cifar10",)
+        assert encoders in {("simclr-cifar10",), ("simclr-cifar10-50k",)}
         return True
 
 
@@ -165,11 +165,13 @@ def test_attribution_has_a_finding_for_lds_for_seconds_and_for_each_change():
     rows = [
         {"what": what, "way": way, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 100, "unit": "target"}
         for what in ("LDS", "removal")
-        for way, value in (("TRAK", 0.3), ("random", 0.1))
+        for way, value in (("TRAK", 0.3), ("exemplar SVM (SimCLR, 50k)", 0.1))
     ]
     found = attribution(Known({("attribution-table", ""): pd.DataFrame(rows)}))
-    assert set(found) == {"lds", "removal"}
+    alone = {f"{what}.{way}" for what in ("lds", "removal") for way in ("trak", "exemplar_svm_simclr_50k")}
+    assert set(found) == {"lds", "removal"} | alone
+    assert found["removal.exemplar_svm_simclr_50k"].values[""].value == 0.1
     trak = found["lds"].values["TRAK"]
     assert (trak.value, trak.low, trak.high, trak.n) == pytest.approx((0.3, 0.2, 0.4, 100))
-    assert found["removal"].trainings == 60
+    assert (found["removal"].trainings, found["removal"].gate) == (60, True)
     assert attribution(Known()) == {}
