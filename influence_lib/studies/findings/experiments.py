@@ -31,8 +31,9 @@ def attribution(results: Results) -> dict[str, Finding]:
         return {}
     table, settings = stored
     values: dict[str, dict[str, Estimate]] = {}
-    for row in table.to_dict("records"):
+    for row in table.dropna(subset="value").to_dict("records"):  # a ceiling takes no seconds
         what, way = _key(str(row.pop("what"))), str(row.pop("way"))
+        row["n"] = None if pd.isna(row["n"]) else int(row["n"])
         values.setdefault(what, {})[way] = Estimate(**row)
     gate, judged = results.gate(trained(METHODS[0], 0, EPOCHS[-1])), int(settings["judged"])
     together = {name: Finding(each, judged, gate) for name, each in values.items()}

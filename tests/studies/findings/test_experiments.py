@@ -167,7 +167,13 @@ def test_attribution_has_a_finding_for_lds_for_seconds_and_for_each_change():
         for what in ("LDS", "removal")
         for way, value in (("TRAK", 0.3), ("exemplar SVM (SimCLR, 50k)", 0.1))
     ]
+    rows += [
+        {"what": "seconds", "way": "TRAK", **Estimate.stated(3.0).describe()},
+        {"what": "seconds", "way": "ceiling", **Estimate.stated(float("nan")).describe()},
+    ]
     found = attribution(Known({("attribution-table", ""): pd.DataFrame(rows)}))
+    assert found.pop("seconds").values == {"TRAK": Estimate.stated(3.0)}
+    assert found.pop("seconds.trak").values[""].n is None
     alone = {f"{what}.{way}" for what in ("lds", "removal") for way in ("trak", "exemplar_svm_simclr_50k")}
     assert set(found) == {"lds", "removal"} | alone
     assert found["removal.exemplar_svm_simclr_50k"].values[""].value == 0.1
